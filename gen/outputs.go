@@ -1,0 +1,14 @@
+package main
+
+// Generator returns the whole text of one generated file. It must be a pure
+// function of its own source: not of the host, the date, the arguments or the
+// working directory.
+type Generator func() ([]byte, error)
+
+// outputs is the one table of everything that is generated: the path of the
+// file, from the repository's root with forward slashes, and its generator.
+// `go run .` writes the files; the test regenerates and compares them.
+var outputs = []struct {
+	path string
+	gen  Generator
+}{}
