@@ -1,0 +1,52 @@
+# What each target is for stands in CONTRIBUTING.md.
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+QEMU_PKGS := ./internal/asm/... ./internal/cpufeat/... ./canon/... ./shardmap/...
+
+.PHONY: check test lint race test-purego test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate crash tune release-perf
+
+check: lint test race gen-check
+
+test:
+	$(GO) test ./...
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'not gofmt-ed'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+race:
+	$(GO) test -race ./...
+
+test-purego:
+	$(GO) test -tags purego $(QEMU_PKGS) ./pipeline .
+
+test-386:
+	GOARCH=386 CGO_ENABLED=0 $(GO) test $(QEMU_PKGS)
+
+test-arm64:
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static $(QEMU_PKGS)
+
+test-s390x:
+	GOARCH=s390x CGO_ENABLED=0 $(GO) test -exec qemu-s390x-static $(QEMU_PKGS)
+
+gen:
+	cd gen && $(GO) run . -generate
+
+gen-check:
+	cd gen && $(GO) test ./...
+
+fuzz:
+	.ci/fuzz 30s
+
+bench:
+	$(GO) run ./cmd/benchrig bench
+
+bench-record:
+	cd testing/performance && $(GO) run ./cmd/compare record
+
+gate:
+	$(GO) run ./cmd/benchrig gate --short --against HEAD~1
+
+crash:
+	$(GO) run ./cmd/benchrig crash --iterations 1000
