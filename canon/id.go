@@ -1,6 +1,7 @@
 package canon
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -35,3 +36,6 @@ func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
 // Uint64 returns the low 64 bits.
 func (id ID) Uint64() uint64 { return binary.BigEndian.Uint64(id[8:]) }
+
+// Compare orders ids as big-endian numbers: -1, 0 or 1.
+func (id ID) Compare(o ID) int { return bytes.Compare(id[:], o[:]) }

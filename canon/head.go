@@ -1,0 +1,54 @@
+package canon
+
+// Head is the head of a sealed slice: its place in its stream's chain and the window that it covers.
+type Head struct {
+	V            uint64  // wire version, 1; Encode takes 0 as 1
+	Seq          uint64  // 0 is the first of a stream; contiguous; at most 2^63-1
+	Gap          *Gap    // not nil: declares lost slices just before this one
+	Prev         *Digest // digest of the previous slice; after a gap, of the last known one; nil only at seq 0 or where the gap starts at 0
+	Tenant       ID
+	Writer       ID
+	Amnesia      bool
+	Dimension    string // [a-z][a-z0-9_]{0,62}
+	SealedAtMS   uint64 // Unix milliseconds; never decreases along a stream
+	WindowStartS uint64 // Unix seconds, inclusive
+	WindowEndS   uint64 // Unix seconds, exclusive
+}
+
+// Gap declares that the slices From..To (inclusive) of the stream are lost.
+type Gap struct {
+	From, To uint64
+	Units    *uint64 // units lost with them; nil where unknown
+	Reason   string  // [a-z][a-z0-9_]{0,62}
+}
+
+// ValidName reports whether s may be a dimension or a reason: [a-z][a-z0-9_]{0,62}.
+func ValidName(s string) bool {
+	if len(s) == 0 || len(s) > MaxName {
+		return false
+	}
+	for i := range len(s) {
+		if !nameByte(s[i], i) {
+			return false
+		}
+	}
+	return true
+}
+
+// nameByte reports whether c may stand at place i of a name.
+func nameByte(c byte, i int) bool {
+	return 'a' <= c && c <= 'z' || i > 0 && ('0' <= c && c <= '9' || c == '_')
+}
+
+// intern returns b as a string, without allocating for the dimensions that every recorder has.
+func intern(b []byte) string {
+	switch string(b) {
+	case "bytes":
+		return "bytes"
+	case "requests":
+		return "requests"
+	case "cpu":
+		return "cpu"
+	}
+	return string(b)
+}
