@@ -9,8 +9,8 @@ import "github.com/klauspost/cpuid/v2"
 // cpuid reports AVX features only where the system saves their registers.
 var required = [numPaths][]cpuid.FeatureID{
 	SSE41:  {cpuid.SSE4},
-	AVX2:   {cpuid.AVX, cpuid.AVX2, cpuid.BMI1},
-	AVX512: {cpuid.AVX, cpuid.AVX2, cpuid.BMI1, cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ},
+	AVX2:   {cpuid.AVX, cpuid.AVX2},
+	AVX512: {cpuid.AVX, cpuid.AVX2, cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ},
 }
 
 func available() (have [numPaths]bool) {
