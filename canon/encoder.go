@@ -1,0 +1,170 @@
+package canon
+
+import "math/bits"
+
+// Encoder writes many slices into one buffer and hashes them together: for a sealer, which has a window's rows of all
+// streams at once. In the steady state, when its buffers have grown, it does not allocate. Use:
+//
+//	e.Reset(nil)
+//	for each stream {
+//		e.Begin(&head, n)            // error: head breaks a rule; nothing was begun
+//		e.AppendKeys(keys, incs, max) // or e.Append(rows), any number of times
+//		e.End()                      // error: rows out of order or too many bytes; the slice is taken back
+//	}
+//	slices := e.Seal()               // digests, links of BeginNext, SealedSlices
+//
+// It writes what Encode would write and nothing that Decode would refuse. The zero value is ready. Not for
+// concurrent use; several Encoders are independent.
+type Encoder struct {
+	buf   []byte
+	begun []SealedSlice // bytes and digest are filled in by Seal
+	place []place       // of the slices in buf, parallel to begun
+	msgs  [][]byte
+	sums  []Digest
+
+	open  bool
+	wide  int    // bytes that Begin left for the header of the array of rows
+	last  RowKey // of the slice's last row, for the order
+	wrong bool   // rows out of order
+}
+
+// place says where in buf a slice is.
+type place struct {
+	start, end int
+	next       bool // prev is the digest of the slice before
+}
+
+// Reset drops everything begun. If buf is not nil the encoder writes into buf[:0] from now on (and beyond it into a
+// larger one that it allocates: see Buffer), else into the buffer it has. What Seal returned before is invalid
+// from here on if it is in the buffer that is written next.
+func (e *Encoder) Reset(buf []byte) {
+	if buf != nil {
+		e.buf = buf
+	}
+	e.buf, e.begun, e.place, e.open = e.buf[:0], e.begun[:0], e.place[:0], false
+}
+
+// Buffer returns the buffer that holds the slices; after Seal it may be kept with them and a later Reset given another.
+func (e *Encoder) Buffer() []byte { return e.buf }
+
+// Begin starts a slice. rows is the number of rows that the caller expects, for room and for the width of their
+// count: a wrong one costs a little time and is otherwise harmless. h is copied; its Prev is copied into the bytes.
+// An error is a *SchemaError as Encode gives it, and nothing was begun. The slice before must have been ended.
+func (e *Encoder) Begin(h *Head, rows int) error { return e.begin(h, rows, false) }
+
+// BeginNext is Begin for the slice that follows the one begun just before it in the same chain: Seal puts that one's
+// digest into its prev. h.Prev is ignored. The slice before must be in the encoder: not taken back by End or Cancel.
+func (e *Encoder) BeginNext(h *Head, rows int) error { return e.begin(h, rows, true) }
+
+// Len returns the number of rows of the slice begun.
+func (e *Encoder) Len() int { return int(e.begun[len(e.begun)-1].n) }
+
+// Append appends rows, which must ascend strictly by (Namespace, Subject), also against those appended before; End says
+// if they did not. Rows with Inc 0 are left out. The caller keeps to MaxBytes: RowsAlwaysFit rows do.
+func (e *Encoder) Append(rows []Row) {
+	for i := range rows {
+		k := MakeRowKey(rows[i].Namespace, rows[i].Subject)
+		e.row(&k, rows[i].Inc)
+	}
+}
+
+// AppendKeys is Append for encoded keys: row i is keys[i] with incs[i], and is left out where incs[i] is 0. It stops when
+// the slice has max rows, or when MaxBytes has no room for any row, and returns how many of the keys it is done with:
+// less than len(keys) only if a row with units is left for the next slice. len(incs) must be at least len(keys).
+func (e *Encoder) AppendKeys(keys []RowKey, incs []uint64, max int) (done int) {
+	for done < len(keys) && (incs[done] == 0 || e.Len() < max && e.Size() <= MaxBytes-MaxRowSize) {
+		e.row(&keys[done], incs[done])
+		done++
+	}
+	return done
+}
+
+func (e *Encoder) row(k *RowKey, inc uint64) {
+	s := &e.begun[len(e.begun)-1]
+	e.wrong = e.wrong || e.last.Compare(k) >= 0
+	e.last = *k
+	if inc == 0 {
+		return
+	}
+	e.buf = AppendUint(append(e.buf, k[:k[23]]...), inc)
+	s.n++
+	var carry uint64
+	s.unitsLo, carry = bits.Add64(s.unitsLo, inc, 0)
+	s.unitsHi += carry
+}
+
+// Size returns the number of bytes of the slice begun, give or take two for the count of its rows.
+func (e *Encoder) Size() int { return len(e.buf) - e.place[len(e.place)-1].start }
+
+// Cancel takes the slice begun back.
+func (e *Encoder) Cancel() {
+	last := len(e.begun) - 1
+	e.buf = e.buf[:e.place[last].start]
+	e.begun, e.place, e.open = e.begun[:last], e.place[:last], false
+}
+
+func (e *Encoder) begin(h *Head, rows int, next bool) error {
+	var s SealedSlice
+	s.head = *h
+	s.head.V = max(h.V, Version)
+	if next {
+		s.head.Prev = new(Digest)
+	}
+	start := len(e.buf)
+	e.buf = AppendHead(e.buf, &s.head, rows)
+	e.wide = SizeUint(uint64(rows))
+	head := AppendHead(nil, &s.head, 0)
+	t, err := parse(head)
+	if err != nil {
+		e.buf = e.buf[:start]
+		return err
+	}
+	s.prev = t.prev
+	s.rows = int32(len(e.buf) - start)
+	if h.Gap != nil {
+		g := *h.Gap
+		s.head.Gap = &g
+	}
+	e.begun, e.place = append(e.begun, s), append(e.place, place{start: start, next: next})
+	e.open, e.wrong, e.last = true, false, RowKey{}
+	return nil
+}
+
+// End finishes the slice begun. On error, a *SchemaError, the slice is taken back.
+func (e *Encoder) End() error {
+	last := len(e.begun) - 1
+	s, p := &e.begun[last], &e.place[last]
+	var count [9]byte
+	c := appendArg(count[:0], majorArray, uint64(s.n))
+	if len(c) != e.wide { // rows stay where they are; the head, which is short, moves
+		at := p.start + int(s.rows)
+		tail := append(c, e.buf[at:]...)
+		e.buf = append(e.buf[:at-e.wide], tail...)
+		s.rows += int32(len(c) - e.wide)
+	} else {
+		copy(e.buf[p.start+int(s.rows)-e.wide:], c)
+	}
+	p.end = len(e.buf)
+	if size := p.end - p.start; size > MaxBytes || e.wrong {
+		_, err := parse(e.buf[p.start:p.end])
+		e.Cancel()
+		return err
+	}
+	e.open = false
+	return nil
+}
+
+// Seal hashes all slices that were ended and returns them in their order. They are views of Buffer, and the returned
+// slice itself belongs to the encoder: both are valid until Reset.
+func (e *Encoder) Seal() []SealedSlice {
+	for i := range e.begun {
+		s, p := &e.begun[i], e.place[i]
+		s.bytes = e.buf[p.start:p.end:p.end]
+		s.point()
+		if p.next {
+			*s.head.Prev = e.begun[i-1].digest
+		}
+		s.digest = Sum(s.bytes)
+	}
+	return e.begun
+}
