@@ -1,0 +1,102 @@
+package table
+
+import (
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+)
+
+const (
+	maxColumns = 4096
+	live       = 1 << 63 // set in the tag of every published slot
+	claimed    = 1       // tag of a slot that an inserter is filling
+)
+
+// Gen is one generation of a map: an index of slots, never moved or reused while it lives, and the counters of each.
+// Recorders read its first cache line only; nothing in it changes after it is published.
+type Gen struct {
+	slots  unsafe.Pointer
+	cells  unsafe.Pointer // cols columns and the shared one, stride words apart
+	limit  uint64         // a P's cell stays below; a power of two
+	n      uint64         // slots
+	stride uintptr        // words
+	cols   int
+	id     uint32 // changes with each generation
+	words  int32
+	_      [8]byte
+
+	usesShared atomic.Uint32 // the shared column has been written
+	wide       atomic.Uint32 // some spill word has been written
+	used       atomic.Uint32 // rows taken; at most capacity
+	capacity   uint32
+
+	spill  []uint64    // see count.go
+	baseLo [2][]uint64 // sealed bases, current at W&1
+	baseHi [2][]uint64 // their high words: zero, and untouched, unless wide
+	log    []uint32    // row+1 in the order of insertion, 0 where an insert is under way
+
+	region []byte
+	free   func()
+}
+
+// Home returns the slot where the probe for hash h begins.
+func (g *Gen) Home(h uint64) uint32 { return uint32((h >> 32) * g.n >> 32) }
+
+// Slots returns the number of slots: row numbers are below it.
+func (g *Gen) Slots() uint32 { return uint32(g.n) }
+
+// Tag returns what the tag of row holds if the key with tag seed q is there.
+func Tag(q uint64, row uint32) uint64 { return (q + uint64(row)) | live }
+
+// slotsFor returns the number of slots for a capacity: 0.68 full at capacity, so that a found key costs two probes
+// on average and 88 bytes a slot stay below 160 a row.
+func slotsFor(capacity int) int { return capacity + capacity*47/100 + 8 }
+
+// section is one array of the region.
+type section struct{ off, size uintptr }
+
+// plan places the arrays in one region: first what every seal touches, then what only large counts touch.
+type plan struct {
+	slots, cells, spill section
+	lo, hi              [2]section
+	stride, total       uintptr
+}
+
+func planFor(n, words, cols int) (p plan) {
+	off := uintptr(0)
+	take := func(bytes int) section {
+		s := section{off, uintptr(bytes)}
+		off = (off + uintptr(bytes) + 127) &^ 127
+		return s
+	}
+	p.stride = (uintptr(n)*8 + 127) &^ 127 / 8
+	p.slots = take(n * words * 8)
+	p.lo[0], p.lo[1] = take(n*8), take(n*8)
+	p.cells = take(int(p.stride) * (cols + 1) * 8)
+	p.spill = take(n * 8)
+	p.hi[0], p.hi[1] = take(n*8), take(n*8)
+	p.total = off
+	return p
+}
+
+func (c *Core) newGen(id uint32, capacity int) (*Gen, error) {
+	n, cols := slotsFor(capacity), columns(&c.cfg)
+	p := planFor(n, c.layout.Words, cols)
+	mem, free, err := c.cfg.Region.Alloc(int(p.total))
+	if err != nil {
+		return nil, fmt.Errorf("%w: region of %d bytes for %d rows: %w", ErrConfig, p.total, capacity, err)
+	}
+	g := &Gen{
+		limit: 1 << (63 - bits.Len(uint(max(cols, 1)-1))), n: uint64(n), stride: p.stride, cols: cols, id: id,
+		words: int32(c.layout.Words), capacity: uint32(capacity), log: make([]uint32, capacity), region: mem, free: free,
+	}
+	m := bytePointer(mem)
+	g.slots, g.cells = at(m, p.slots.off), at(m, p.cells.off)
+	g.spill = words(at(m, p.spill.off), uint32(n))
+	for i := range 2 {
+		g.baseLo[i] = words(at(m, p.lo[i].off), uint32(n))
+		g.baseHi[i] = words(at(m, p.hi[i].off), uint32(n))
+	}
+	return g, nil
+}

@@ -1,0 +1,219 @@
+package table
+
+import (
+	"math"
+	"math/bits"
+	"sync/atomic"
+)
+
+// Over is what a row's open count exceeds 2^64-1 by: units that a slice can't carry.
+type Over struct {
+	Row   uint32
+	Units U128
+}
+
+// sealer is the state of the one goroutine that seals. Totals reads it under Core.sealMu, so what Totals reads is
+// written under it.
+type sealer struct {
+	cur      *Gen // the newest generation, also after Close
+	epoch    uint64
+	attempt  bool
+	drained  uint32   // places of cur.log taken over into present and dims
+	scanned  uint32   // places that the last Scan covered
+	reported uint32   // places that NewRows has told of
+	present  []uint64 // bitmap of rows
+	dims     []uint8
+	open     []uint64
+	seen     []uint32 // sweep number at which a row was last open or made
+	sweeps   uint32
+	over     []Over
+	retired  [256]U128 // by dimension: sealed in generations now gone
+}
+
+func (s *sealer) init(g *Gen) {
+	n := g.n
+	s.cur, s.drained, s.scanned, s.reported = g, 0, 0, 0
+	s.present = make([]uint64, (n+63)/64)
+	s.dims = make([]uint8, n)
+	s.open = make([]uint64, n)
+	s.seen = make([]uint32, n)
+	s.over = nil
+}
+
+// drain takes over the rows inserted so far. Every insert that had returned is among them: a place of the log that is
+// reserved but empty belongs to an insert that holds a partition lock.
+func (c *Core) drain() {
+	s, g := &c.sealer, c.sealer.cur
+	for waited := false; s.drained < g.used.Load(); {
+		r := atomic.LoadUint32(&g.log[s.drained])
+		if r == 0 {
+			if waited {
+				return
+			}
+			waited = true
+			for i := range c.parts {
+				c.parts[i].Lock()
+				c.parts[i].Unlock() //nolint:staticcheck // passing through is the point
+			}
+			continue
+		}
+		row := r - 1
+		k := c.key(g, row)
+		s.present[row/64] |= 1 << (row % 64)
+		s.dims[row] = c.dim(&k)
+		s.seen[row] = s.sweeps
+		s.drained++
+	}
+}
+
+// Scan begins an attempt to seal epoch W+1: it reads every row's value, writes it to the inactive base area and
+// computes what is open. It returns the number of rows, which are the first so many in the order of insertion.
+// Only the sealer may call it; a new Scan replaces an attempt that was neither committed nor aborted.
+func (c *Core) Scan() int {
+	c.sealMu.Lock()
+	defer c.sealMu.Unlock()
+	c.drain()
+	s, g := &c.sealer, c.sealer.cur
+	s.scanned, s.attempt, s.over = s.drained, true, s.over[:0]
+	if g.wide.Load() == 0 {
+		c.scanNarrow()
+		if g.wide.Load() == 0 { // after the reads: no shared cell has wrapped before they were made
+			return int(s.scanned)
+		}
+	}
+	c.scanWide()
+	return int(s.scanned)
+}
+
+// scanNarrow is Scan while every value fits 63 bits.
+func (c *Core) scanNarrow() {
+	s, g := &c.sealer, c.sealer.cur
+	cols := g.cols
+	if g.usesShared.Load() != 0 {
+		cols++
+	}
+	base, next := g.baseLo[s.epoch&1], g.baseLo[s.epoch&1^1]
+	for i, w := range s.present {
+		for ; w != 0; w &= w - 1 {
+			row := uint32(i*64 + bits.TrailingZeros64(w))
+			var v uint64
+			for col := range cols {
+				v += atomic.LoadUint64(g.cell(col, row))
+			}
+			next[row] = v
+			o := v - base[row]
+			s.open[row] = o
+			if o != 0 {
+				s.seen[row] = s.sweeps
+			}
+		}
+	}
+}
+
+// scanWide is Scan in 128 bits, for generations in which some shared cell has come near its limit.
+func (c *Core) scanWide() {
+	s, g := &c.sealer, c.sealer.cur
+	cur, next := s.epoch&1, s.epoch&1^1
+	for i, w := range s.present {
+		for ; w != 0; w &= w - 1 {
+			row := uint32(i*64 + bits.TrailingZeros64(w))
+			v := g.value(row)
+			g.baseLo[next][row], g.baseHi[next][row] = v.Lo, v.Hi
+			o := v.Sub(U128{g.baseHi[cur][row], g.baseLo[cur][row]})
+			s.open[row] = o.Lo
+			if o.Hi != 0 {
+				s.open[row] = math.MaxUint64
+				s.over = append(s.over, Over{row, o.Sub(U128{0, math.MaxUint64})})
+			}
+			if !o.IsZero() {
+				s.seen[row] = s.sweeps
+			}
+		}
+	}
+}
+
+// Open returns, by row, the units not yet sealed as the last Scan saw them, at most 2^64-1 each; zero where there is
+// no row. Valid until the next Scan or Sweep, for the sealer to read.
+func (c *Core) Open() []uint64 { return c.sealer.open }
+
+// Saturated returns the rows of the last Scan that hold more than a slice can carry, and how much more. Committing
+// without Keep seals 2^64-1 units of them and gives up the rest, which the caller counts. Valid until the next Scan.
+func (c *Core) Saturated() []Over { return c.sealer.over }
+
+// Epoch returns W, the last committed epoch.
+func (c *Core) Epoch() uint64 { return c.sealer.epoch }
+
+// Rows returns the number of row numbers: each is below it.
+func (c *Core) Rows() int { return int(c.sealer.cur.n) }
+
+// Generation changes when rows are renumbered: by a Sweep. NewRows then tells of every row again.
+func (c *Core) Generation() uint64 { return uint64(c.sealer.cur.id) }
+
+// NewRow is called for each row that the last Scan covers and that no earlier call told of.
+func (c *Core) eachNew(fn func(row, stream uint32, key *Packed)) {
+	s, g := &c.sealer, c.sealer.cur
+	for ; s.reported < s.scanned; s.reported++ {
+		row := g.log[s.reported] - 1
+		k := c.key(g, row)
+		fn(row, c.stream(g, row), &k)
+	}
+}
+
+// EachNew is NewRows of the generated maps, with packed keys.
+func (c *Core) EachNew(fn func(row, stream uint32, key *Packed)) { c.eachNew(fn) }
+
+// Keep leaves row out of this attempt: its units stay open. For streams that are not sealed in this epoch.
+func (c *Core) Keep(row uint32) {
+	s, g := &c.sealer, c.sealer.cur
+	cur, next := s.epoch&1, s.epoch&1^1
+	g.baseLo[next][row] = g.baseLo[cur][row]
+	if g.wide.Load() != 0 {
+		g.baseHi[next][row] = g.baseHi[cur][row]
+	}
+}
+
+// Commit ends the attempt: what Scan saw, but for the rows kept, is sealed. With a log it is called once the log holds the epoch.
+func (c *Core) Commit() {
+	c.sealMu.Lock()
+	defer c.sealMu.Unlock()
+	if c.attempt {
+		c.epoch++
+		c.attempt = false
+	}
+}
+
+// Abort ends the attempt as if it had not been: the epoch is used again. Only where certainly nothing of it was logged.
+func (c *Core) Abort() {
+	c.sealMu.Lock()
+	defer c.sealMu.Unlock()
+	c.attempt = false
+}
+
+// Totals adds to recorded and open, by dimension, the units counted so far (since the map was made; in a recovered
+// one, also what it had open) and those not yet sealed, both from one reading of the counters. Dimensions beyond a slice's length are left
+// out. Any goroutine may call it; it passes over all rows, 1 to 3 ns each, and delays a Scan by that.
+func (c *Core) Totals(recorded, open []U128) {
+	c.sealMu.Lock()
+	defer c.sealMu.Unlock()
+	c.drain()
+	s, g := &c.sealer, c.sealer.cur
+	for d := range recorded {
+		if d < len(s.retired) {
+			recorded[d] = recorded[d].Add(s.retired[d])
+		}
+	}
+	cur := s.epoch & 1
+	for i, w := range s.present {
+		for ; w != 0; w &= w - 1 {
+			row := uint32(i*64 + bits.TrailingZeros64(w))
+			v := g.value(row)
+			d := int(s.dims[row])
+			if d < len(recorded) {
+				recorded[d] = recorded[d].Add(v)
+			}
+			if d < len(open) {
+				open[d] = open[d].Add(v.Sub(U128{g.baseHi[cur][row], g.baseLo[cur][row]}))
+			}
+		}
+	}
+}
