@@ -119,7 +119,7 @@ func (c *cursor) head(s *SealedSlice) int {
 	if !ok {
 		return 0
 	}
-	if n > uint64(len(c.b)-c.off)/MinRowSize {
+	if n > uint64(len(c.b)-c.off) { // a byte each is all that is asked here: what a row lacks is said better at the row
 		c.fail(at, RuleRowCount)
 		return 0
 	}

@@ -4,7 +4,7 @@ package canon
 const (
 	MinRowSize  = 1 + 1 + 17 + 1 // bytes of the shortest row
 	MaxRowSize  = 1 + 5 + 17 + 9 // bytes of the longest row
-	MaxHeadSize = 441            // bytes of everything before the first row, at most
+	MaxHeadSize = 395            // bytes of everything before the first row, at most
 	// RowsAlwaysFit rows fit into MaxBytes whatever they hold: a caller that keeps to it needs no sizes at all.
 	RowsAlwaysFit = (MaxBytes - MaxHeadSize) / MaxRowSize
 )
