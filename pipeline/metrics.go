@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -151,12 +150,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i, name := range s.names {
 		for j, state := range unitStates {
-			ch <- prometheus.MustNewConstMetric(m.units, prometheus.GaugeValue, s.units[i].exact[j].float(), state, name)
+			ch <- prometheus.MustNewConstMetric(m.units, prometheus.GaugeValue, float(s.units[i].exact[j]), state, name)
 		}
 		imbalance, _ := s.units[i].Imbalance().Float64()
 		ch <- prometheus.MustNewConstMetric(m.imbalance, prometheus.GaugeValue, imbalance, name)
 	}
 }
-
-// seconds is a duration in a histogram's unit.
-func seconds(d time.Duration) float64 { return d.Seconds() }

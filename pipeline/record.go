@@ -33,32 +33,32 @@ func (p *Pipeline) RecordSlow(k *Key, n uint64) error {
 }
 
 // Handle returns a bound handle to k's row, making the row where there is none.
-func (p *Pipeline) Handle(k *Key) (shardmap.WideCounter, error) {
+func (p *Pipeline) Handle(k *Key) (*shardmap.WideCounter, error) {
 	if int(k.Dimension) >= len(p.dims) {
-		return shardmap.WideCounter{}, &DimensionError{k.Dimension, p.dims}
+		return nil, &DimensionError{k.Dimension, p.dims}
 	}
 	if p.closed.Load() {
-		return shardmap.WideCounter{}, ErrClosed
+		return nil, ErrClosed
 	}
 	id, err := p.streamFor(k, 0)
 	if err != nil {
-		return shardmap.WideCounter{}, err
+		return nil, err
 	}
 	switch c, st := p.m.Counter(k.Wide(), id); st {
 	case shardmap.OK:
 		return c, nil
 	case shardmap.Closed:
-		return shardmap.WideCounter{}, ErrClosed
+		return nil, ErrClosed
 	}
 	p.metrics.Rejected.WithLabelValues("capacity").Inc()
-	return shardmap.WideCounter{}, ErrBusy
+	return nil, ErrBusy
 }
 
 // HandleRefused accounts for units that a handle could not count: the recorder is closed, or the map is full and the row was evicted.
-func (p *Pipeline) HandleRefused(dim Dimension, n uint64, st shardmap.Status) {
-	reason := ""
-	if st == shardmap.Full {
-		reason = "capacity"
+func (p *Pipeline) HandleRefused(dim Dimension, n uint64) {
+	reason := "capacity"
+	if p.closed.Load() {
+		reason = ""
 	}
 	p.reject(dim, n, reason)
 }
@@ -83,9 +83,7 @@ func (p *Pipeline) streamFor(k *Key, n uint64) (uint32, error) {
 
 // reject counts units that were not recorded; reason is a label of rejected_total, or "" where that has none.
 func (p *Pipeline) reject(dim Dimension, n uint64, reason string) {
-	p.ledgerMu.Lock()
-	p.books[dim].rejected = p.books[dim].rejected.add64(n)
-	p.ledgerMu.Unlock()
+	p.books.edit(dim, func(b *book) { b.rejected = b.rejected.Add(u64(n)) })
 	if reason != "" {
 		p.metrics.Rejected.WithLabelValues(reason).Inc()
 	}

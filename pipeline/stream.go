@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"slices"
 	"sync"
 
@@ -17,15 +16,16 @@ type stream struct {
 	dim    Dimension
 	name   export.Stream
 
-	order []orderEntry // the stream's rows, ascending by (namespace, subject)
-	fresh []orderEntry // rows not yet sorted in
+	keys  []canon.RowKey // the stream's rows, ascending, encoded
+	rows  []uint32       // their numbers in the shard map
+	fresh []orderEntry   // rows not yet sorted in
 
-	next      uint64       // seq of the next slice
-	prev      canon.Digest // of the slice before it; where next > 0
-	hasPrev   bool         // prev is known: false before the first slice, or where all before are lost
-	sealedAt  uint64       // of the last slice, ms
-	windowEnd uint64       // of the last slice, s
-	units     u128         // sealed so far
+	next                   uint64       // seq of the next slice
+	prev                   canon.Digest // of the slice before it; where next > 0
+	hasPrev                bool         // prev is known: false before the first slice, or where all before are lost
+	sealedAt               uint64       // of the last slice, ms
+	windowStart, windowEnd uint64       // of the last slice, s
+	units                  u128         // sealed so far
 
 	from   uint64     // start of the first window left unsealed, s; 0: none
 	quiet  int        // windows since the last row was sealed
@@ -36,59 +36,37 @@ type stream struct {
 	late  []bool       // an optional sink that has missed a slice of this stream
 }
 
-// orderEntry is a row of a stream with what it is sorted by.
-type orderEntry struct {
-	row     uint32
-	ns      uint32
-	subject canon.ID
-}
-
-func compareEntries(a, b orderEntry) int {
-	if a.ns != b.ns {
-		if a.ns < b.ns {
-			return -1
-		}
-		return 1
-	}
-	return bytes.Compare(a.subject[:], b.subject[:])
-}
-
-// settle sorts the fresh rows into the order. What was there is merged, not sorted again.
-func (s *stream) settle(scratch []orderEntry) []orderEntry {
+// settle sorts the fresh rows into the order: only they are sorted, then merged.
+func (s *stream) settle(o *orderer) {
 	if len(s.fresh) == 0 {
-		return scratch
+		return
 	}
-	sortEntries(s.fresh, &scratch)
-	switch {
-	case len(s.order) == 0:
-		s.order = append(s.order, s.fresh...)
-	case compareEntries(s.order[len(s.order)-1], s.fresh[0]) < 0:
-		s.order = append(s.order, s.fresh...)
-	default:
-		s.order = mergeEntries(s.order, s.fresh)
+	o.sort(s.fresh)
+	s.merge(s.fresh)
+	if cap(s.fresh) > 256 {
+		s.fresh = nil // a burst of new rows is rare after the first windows
 	}
 	s.fresh = s.fresh[:0]
-	if cap(s.fresh) > 64 {
-		s.fresh = nil
-	}
-	return scratch
 }
 
-// mergeEntries merges b into a, both ascending and disjoint, from the back, in a's memory where it suffices.
-func mergeEntries(a, b []orderEntry) []orderEntry {
-	i, j := len(a)-1, len(b)-1
-	a = slices.Grow(a, len(b))[:len(a)+len(b)]
-	for k := len(a) - 1; j >= 0; k-- {
-		if i >= 0 && compareEntries(a[i], b[j]) > 0 {
-			a[k] = a[i]
+// merge takes in, which ascends and shares no key with the order, into it: from the back, in place.
+func (s *stream) merge(in []orderEntry) {
+	i, j := len(s.keys)-1, len(in)-1
+	s.keys = slices.Grow(s.keys, len(in))[:len(s.keys)+len(in)]
+	s.rows = slices.Grow(s.rows, len(in))[:len(s.rows)+len(in)]
+	for k := len(s.keys) - 1; j >= 0; k-- {
+		if i >= 0 && s.keys[i].Compare(&in[j].key) > 0 {
+			s.keys[k], s.rows[k] = s.keys[i], s.rows[i]
 			i--
 		} else {
-			a[k] = b[j]
+			s.keys[k], s.rows[k] = in[j].key, in[j].row
 			j--
 		}
 	}
-	return a
 }
+
+// forget drops the order: the shard map has numbered its rows anew.
+func (s *stream) forget() { s.keys, s.rows, s.fresh = s.keys[:0], s.rows[:0], s.fresh[:0] }
 
 type streamKey struct {
 	tenant canon.ID

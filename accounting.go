@@ -1,0 +1,75 @@
+package accounting
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ron-accounting/ron-accounting/pipeline"
+	"github.com/ron-accounting/ron-accounting/shardmap"
+)
+
+// Recorder counts usage and sees to it that the counts reach the ledger. All methods may be called from any goroutine.
+type Recorder struct {
+	m *shardmap.Wide
+	p *pipeline.Pipeline
+}
+
+// Open validates o (reporting every fault at once), recovers what an earlier run left, and starts the background work: sealing at
+// each window boundary and export to o.Sinks. Close ends it.
+func Open(o Options) (*Recorder, error) { return wrap(pipeline.Open(o)) }
+
+// New makes a recorder without background work and without sinks: the host calls SealNow and takes what it returns.
+func New(o Options) (*Recorder, error) { return wrap(pipeline.New(o)) }
+
+func wrap(p *pipeline.Pipeline, err error) (*Recorder, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &Recorder{m: p.Map(), p: p}, nil
+}
+
+// Record adds n units to k's counter. It is the hot path: lock-free, without allocation or I/O for a key that was seen before. n = 0 does nothing.
+// What returned nil is in exactly one slice, or still open. The error is ErrBusy where k or its stream is new and there is no room, ErrClosed after
+// Close, or ErrSchema for a dimension that Options does not name; nothing was counted then.
+func (r *Recorder) Record(k Key, n uint64) error {
+	if r.m.Add(k.Wide(), n) == shardmap.OK {
+		return nil
+	}
+	return r.recordSlow(k, n)
+}
+
+// recordSlow is apart, and takes its own copy, so that Record's k does not escape to the heap.
+//
+//go:noinline
+func (r *Recorder) recordSlow(k Key, n uint64) error { return r.p.RecordSlow(&k, n) }
+
+// Counter returns a bound handle to k's counter, with Record's errors. A handle holds k's row from eviction no more than Record does.
+func (r *Recorder) Counter(k Key) (Counter, error) {
+	c, err := r.p.Handle(&k)
+	if err != nil {
+		return Counter{}, err
+	}
+	return Counter{c, r.p, k.Dimension}, nil
+}
+
+// SealNow seals what is open under the current window's bounds; later slices may repeat them. The slices own their bytes. With New
+// they are handed over and count as acked; with Open they are exported too.
+func (r *Recorder) SealNow(ctx context.Context) ([]SealedSlice, error) { return r.p.SealNow(ctx) }
+
+// Flush seals, then waits until all that was sealed is acked by every required sink, or ctx ends; then the error is a *DrainError.
+func (r *Recorder) Flush(ctx context.Context) error { return r.p.Flush(ctx) }
+
+// Close stops the intake, seals, and drains until ctx or Options.DrainDeadline ends; a *DrainError says what stays pending.
+// It leaves no goroutine behind. A second Close returns ErrClosed.
+func (r *Recorder) Close(ctx context.Context) error { return r.p.Close(ctx) }
+
+// Readiness says whether the pipeline does all of its work, and what is amiss.
+func (r *Recorder) Readiness() Readiness { return r.p.Readiness() }
+
+// Stats returns the conservation figures as of now. It costs a pass over the counters; the metrics do so once a second.
+func (r *Recorder) Stats() Stats { return r.p.Stats() }
+
+// Collector returns every metric of this recorder, for the host to register. Two recorders in one registry need distinguishing labels
+// (prometheus.WrapRegistererWith).
+func (r *Recorder) Collector() prometheus.Collector { return r.p.Metrics() }

@@ -1,0 +1,132 @@
+package pipeline
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/ron-accounting/ron-accounting/pipeline/lane"
+)
+
+// The sealed slices of an epoch lie in arenas of about arenaBytes each; an arena is used again once every slice in it is done with. A few
+// slices of a stuck stream could so pin many arenas: past mostArenas a slice gets memory of its own instead, which dies with it.
+const (
+	arenaBytes = 1 << 20
+	mostArenas = 64
+)
+
+// arena is memory for sealed slices.
+type arena struct {
+	buf  []byte
+	live atomic.Int32 // slices that a sink may still read, and one for the sealer while it writes
+	pool *arenaPool   // nil: left to the garbage collector
+}
+
+func (a *arena) release() {
+	if a.live.Add(-1) == 0 && a.pool != nil {
+		a.pool.put(a)
+	}
+}
+
+// arenaPool hands out arenas. Safe for concurrent use.
+type arenaPool struct {
+	mu   sync.Mutex
+	free []*arena
+	out  int
+}
+
+// get returns an arena held by the caller. It comes from the pool while fewer than mostArenas are out.
+func (p *arenaPool) get() *arena {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := &arena{}
+	switch n := len(p.free); {
+	case n > 0:
+		a, p.free = p.free[n-1], p.free[:n-1]
+		p.out++
+	case p.out < mostArenas:
+		a.pool = p
+		p.out++
+	}
+	a.live.Store(1)
+	return a
+}
+
+func (p *arenaPool) put(a *arena) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out--
+	if len(p.free) < mostArenas/2 && cap(a.buf) <= 4*arenaBytes {
+		p.free = append(p.free, a)
+	}
+}
+
+// roomFor makes sure that the encoder writes into an arena, a new one where size more bytes would make the current one larger than an arena is.
+func (p *Pipeline) roomFor(size int) {
+	if p.s.cur != nil && len(p.s.enc.Buffer())+size > arenaBytes {
+		p.finishArena()
+	}
+	if p.s.cur == nil {
+		p.s.cur = p.s.arenas.get()
+		if p.s.cur.buf == nil {
+			p.s.cur.buf = make([]byte, 0, max(size, arenaBytes))
+		}
+		p.s.enc.Reset(p.s.cur.buf)
+	}
+}
+
+// finishArena hashes the slices of the current arena, all together, and adds them to the epoch.
+func (p *Pipeline) finishArena() {
+	a := p.s.cur
+	if a == nil {
+		return
+	}
+	slices := p.s.enc.Seal()
+	a.buf = p.s.enc.Buffer()
+	a.live.Add(int32(len(slices)))
+	now := p.o.Clock.Now()
+	for i := range slices {
+		q := p.s.spare.get(len(p.routers))
+		q.slice, q.stream, q.at, q.arena = slices[i], p.s.begun[i], now, a
+		q.need.Store(p.required)
+		q.hold.Store(int32(len(p.routers)))
+		p.s.out = append(p.s.out, q)
+	}
+	p.s.begun, p.s.cur = p.s.begun[:0], nil
+	a.release()
+}
+
+// pendingPool keeps pending records for use again. Safe for concurrent use.
+type pendingPool struct {
+	mu   sync.Mutex
+	free []*pending
+}
+
+const mostSpare = 16384
+
+func (p *pendingPool) get(sinks int) *pending {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		q := p.free[n-1]
+		p.free = p.free[:n-1]
+		return q
+	}
+	return &pending{items: make([]lane.Item, sinks)}
+}
+
+// releasePending is called once for each sink that needs the slice no more; the last call frees the slice's memory.
+func (p *Pipeline) releasePending(q *pending) {
+	if q.hold.Add(-1) != 0 {
+		return
+	}
+	if q.arena != nil {
+		q.arena.release()
+	}
+	q.arena, q.stream = nil, nil
+	clear(q.items)
+	p.s.spare.mu.Lock()
+	if len(p.s.spare.free) < mostSpare {
+		p.s.spare.free = append(p.s.spare.free, q)
+	}
+	p.s.spare.mu.Unlock()
+}

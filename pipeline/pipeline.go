@@ -1,0 +1,193 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/pipeline/lane"
+	"github.com/ron-accounting/ron-accounting/pipeline/wal"
+	"github.com/ron-accounting/ron-accounting/shardmap"
+)
+
+// Pipeline seals a shard map's counters at each window and sees the slices to their sinks. All exported methods may be called from any goroutine.
+type Pipeline struct {
+	o       Options
+	dims    []string // names by Dimension
+	seconds uint64   // the window's length
+	m       *shardmap.Wide
+	streams *streamTable
+	books   *books
+	metrics *Metrics
+	ready   *readiness
+	writer  canon.ID
+	log     *slog.Logger
+	wal     *wal.Log // nil: none
+	routers []*lane.Router
+
+	required int32 // number of required sinks
+	sinkMu   sync.Mutex
+	sinkErr  []error // by sink: what keeps it from answering
+	halted   error   // lanes that a sink has refused for good
+
+	sealMu  sync.Mutex // one seal at a time; guards roll, sealer and the sealer's fields of streams
+	roll    *rollover
+	s       sealer
+	tracker *tracker
+
+	closed    atomic.Bool // intake
+	coalesced atomic.Uint64
+	background
+}
+
+// background is what Open starts and Close ends.
+type background struct {
+	stop chan struct{} // closed by Close; nil with New
+	done sync.WaitGroup
+}
+
+// New makes a pipeline that does nothing by itself: SealNow hands the slices over.
+func New(o Options) (*Pipeline, error) { return build(o, false) }
+
+// Open makes a pipeline, recovers what the WAL holds, and starts sealing and exporting.
+func Open(o Options) (*Pipeline, error) {
+	p, err := build(o, true)
+	if err != nil {
+		return nil, err
+	}
+	p.start()
+	return p, nil
+}
+
+func build(o Options, open bool) (*Pipeline, error) {
+	o = o.withDefaults()
+	if err := o.validate(open); err != nil {
+		return nil, err
+	}
+	p := &Pipeline{
+		o:       o,
+		dims:    dimensionNames(o.Dimensions),
+		seconds: uint64(o.Window / time.Second),
+		streams: newStreamTable(o.MaxStreams),
+		log:     o.Logger,
+		tracker: newTracker(),
+		roll:    newRollover(o.Clock, uint64(o.Window/time.Second)),
+	}
+	for _, s := range o.Sinks {
+		if s.Required {
+			p.required++
+		}
+	}
+	p.sinkErr = make([]error, len(o.Sinks))
+	p.books = newBooks(len(p.dims))
+	p.metrics = NewMetrics(p.dims)
+	p.ready = newReadiness(min(o.Window, 15*time.Second), func(k ReadyKey) { p.metrics.ReadyMissing.WithLabelValues(string(k)).Inc() })
+	p.s.init(len(p.dims))
+	if err := p.recover(); err != nil {
+		return nil, errors.Join(err, p.dismantle())
+	}
+	if err := p.connect(); err != nil {
+		return nil, errors.Join(err, p.dismantle())
+	}
+	return p, nil
+}
+
+// Map returns the shard map, for the hot path.
+func (p *Pipeline) Map() *shardmap.Wide { return p.m }
+
+// Metrics returns the instruments, as a prometheus.Collector.
+func (p *Pipeline) Metrics() *Metrics { return p.metrics }
+
+// Readiness returns the state of the readiness keys.
+func (p *Pipeline) Readiness() Readiness { return p.ready.get() }
+
+// Writer returns the id that every stream of this pipeline is written under.
+func (p *Pipeline) Writer() canon.ID { return p.writer }
+
+// SealNow seals a part of the current window and returns the slices, in memory of their own.
+func (p *Pipeline) SealNow(ctx context.Context) ([]canon.SealedSlice, error) {
+	if p.closed.Load() {
+		return nil, ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p.sealMu.Lock()
+	defer p.sealMu.Unlock()
+	p.catchUp()
+	var out []canon.SealedSlice
+	_, err := p.seal(p.roll.cur, sealPart, func(q *pending) { out = append(out, q.slice.Clone()) })
+	return out, err
+}
+
+// Flush seals until nothing that was counted before the call is open, and waits until all of it is acked.
+func (p *Pipeline) Flush(ctx context.Context) error {
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	start := p.o.Clock.Monotonic()
+	for {
+		p.sealMu.Lock()
+		p.catchUp()
+		n, err := p.seal(p.roll.cur, sealPart, nil)
+		epoch := p.s.epoch
+		p.sealMu.Unlock()
+		if err != nil {
+			return err
+		}
+		if err := p.tracker.wait(ctx, epoch); err != nil {
+			return p.drainError(p.o.Clock.Monotonic() - start)
+		}
+		if n.coalesced == 0 {
+			return nil
+		}
+	}
+}
+
+// Close stops the intake, seals what is open, waits for the acks until ctx or the drain deadline ends, and stops the background work.
+func (p *Pipeline) Close(ctx context.Context) error {
+	if !p.closed.CompareAndSwap(false, true) {
+		return ErrClosed
+	}
+	start := p.o.Clock.Monotonic()
+	ctx, cancel := context.WithTimeout(ctx, p.o.DrainDeadline)
+	defer cancel()
+	p.m.Close() // from here on Record is ErrClosed; what returned nil before is seen by the seal below
+	p.stopTicker()
+
+	p.sealMu.Lock()
+	p.catchUp()
+	_, err := p.seal(p.roll.cur, sealLast, nil)
+	epoch := p.s.epoch
+	p.publish()
+	p.sealMu.Unlock()
+
+	if p.tracker.wait(ctx, epoch) != nil {
+		err = errors.Join(err, p.drainError(p.o.Clock.Monotonic()-start))
+	}
+	p.ready.set(ConfigLoaded, ErrClosed)
+	return errors.Join(err, p.dismantle())
+}
+
+// drainError reports what is pending.
+func (p *Pipeline) drainError(after time.Duration) error {
+	e := &DrainError{Slices: p.tracker.pending(), Units: map[string]uint64{}, After: after, Durable: p.wal != nil, Cause: p.ready.reasons()[ExporterOK]}
+	for i, name := range p.dims {
+		if u := p.books.page(i).pending; !u.IsZero() {
+			e.Units[name] = clamp(u)
+		}
+	}
+	for _, s := range p.streams.all() {
+		for _, l := range s.lanes {
+			if l.Len() > 0 {
+				e.Streams++
+				break
+			}
+		}
+	}
+	return e
+}

@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"github.com/ron-accounting/ron-accounting/canon"
+)
+
+// staged is what a stream becomes if the epoch is committed.
+type staged struct {
+	stream                 *stream
+	next                   uint64
+	gap                    *canon.Gap
+	sealedAt               uint64
+	windowStart, windowEnd uint64
+	lost                   u128 // shed
+	quiet                  int
+}
+
+// plan encodes what stream s has open, or leaves it to a later seal. An error means that the encoder refused what the sealer made: a fault of this package.
+func (p *Pipeline) plan(s *stream, span window, mode sealMode, nowMS uint64, open []uint64, done *outcome) error {
+	rows := p.gather(s, open)
+	st := staged{stream: s, next: s.next, gap: s.gap, sealedAt: max(s.sealedAt, nowMS), windowStart: s.windowStart, windowEnd: s.windowEnd}
+	if rows == 0 && s.gap == nil {
+		if !p.heartbeat(s, mode) {
+			return nil
+		}
+		st.quiet = s.quiet + 1
+	}
+	need := max(1, (rows+p.o.MaxRowsPerSlice-1)/p.o.MaxRowsPerSlice)
+	if s.halted || !p.admit(s, need, mode) {
+		switch {
+		case rows == 0: // a gap or a heartbeat can wait
+		case p.o.Overflow == Shed && p.wal == nil && !s.halted:
+			p.shed(s, &st, need)
+		default:
+			p.keep(s, span, open, done)
+		}
+		return nil
+	}
+	p.bookExcess(s)
+	// A slice's window never begins before the one before it did, nor ends before that ended.
+	start := span.start
+	if s.from != 0 {
+		start = s.from
+	}
+	st.windowEnd = max(span.end, s.windowEnd)
+	st.windowStart = min(max(start, s.windowStart), st.windowEnd-p.seconds)
+	return p.encode(s, &st, rows)
+}
+
+// gather fills p.s.incs with the stream's open counts, in order, and returns how many are not zero.
+func (p *Pipeline) gather(s *stream, open []uint64) (rows int) {
+	if cap(p.s.incs) < len(s.rows) {
+		p.s.incs = make([]uint64, len(s.rows)+len(s.rows)/4)
+	}
+	incs := p.s.incs[:len(s.rows)]
+	zero := 0
+	for i, row := range s.rows {
+		v := open[row]
+		incs[i] = v
+		if v == 0 {
+			zero++
+		}
+	}
+	p.s.incs = incs
+	return len(incs) - zero
+}
+
+// encode writes the gathered rows as slices of at most MaxRowsPerSlice into the current arena, chained to each other.
+func (p *Pipeline) encode(s *stream, st *staged, rows int) error {
+	h := canon.Head{
+		V: canon.Version, Seq: st.next, Gap: st.gap, Tenant: s.tenant, Writer: p.writer, Amnesia: p.wal == nil,
+		Dimension: p.dims[s.dim], SealedAtMS: st.sealedAt, WindowStartS: st.windowStart, WindowEndS: st.windowEnd,
+	}
+	if s.hasPrev {
+		h.Prev = &s.prev
+	}
+	p.roomFor(canon.MaxHeadSize + rows*canon.MaxRowSize)
+	keys, incs := s.keys, p.s.incs
+	begin := p.s.enc.Begin
+	for {
+		if err := begin(&h, min(rows, p.o.MaxRowsPerSlice)); err != nil {
+			return err
+		}
+		n := p.s.enc.AppendKeys(keys, incs, p.o.MaxRowsPerSlice)
+		rows -= p.s.enc.Len()
+		if err := p.s.enc.End(); err != nil {
+			return err
+		}
+		p.s.begun = append(p.s.begun, s)
+		keys, incs = keys[n:], incs[n:]
+		h.Seq, h.Gap = h.Seq+1, nil
+		if rows <= 0 {
+			break
+		}
+		begin = p.s.enc.BeginNext
+	}
+	st.next, st.gap = h.Seq, nil
+	p.s.staged = append(p.s.staged, *st)
+	return nil
+}
+
+// heartbeat reports whether an idle stream says so in this window.
+func (p *Pipeline) heartbeat(s *stream, mode sealMode) bool {
+	return p.o.Heartbeat && mode != sealPart && s.next > 0 && s.quiet < heartbeatWindows
+}
+
+// admit reports whether stream s may take n more slices, and takes them from the pending queue's room.
+func (p *Pipeline) admit(s *stream, n int, mode sealMode) bool {
+	if len(p.routers) == 0 || mode.beyondCaps() {
+		return true
+	}
+	if p.s.room < n {
+		return false
+	}
+	for i, l := range s.lanes {
+		if p.o.Sinks[i].Required && l.Room() < n {
+			return false
+		}
+	}
+	p.s.room -= n
+	return true
+}
+
+// keep leaves stream s to a later seal.
+func (p *Pipeline) keep(s *stream, span window, open []uint64, done *outcome) {
+	for _, row := range s.rows {
+		if open[row] != 0 {
+			p.m.Keep(row)
+		}
+	}
+	if s.from == 0 {
+		s.from = max(span.start, s.windowStart)
+	}
+	done.coalesced++
+	p.metrics.Rejected.WithLabelValues("order_overflow").Inc()
+}
+
+// shed drops the window's slices before they are made: their seqs and units are declared as a gap by the stream's next slice.
+func (p *Pipeline) shed(s *stream, st *staged, need int) {
+	p.bookExcess(s)
+	for _, inc := range p.s.incs {
+		st.lost = st.lost.Add(u64(inc))
+	}
+	g := canon.Gap{From: st.next, Reason: "shed"}
+	units, known := st.lost, true
+	if old := s.gap; old != nil {
+		g.From, g.Reason = old.From, old.Reason
+		if known = old.Units != nil; known {
+			units = units.Add(u64(*old.Units))
+		}
+	}
+	if known && units.Hi == 0 {
+		g.Units = &units.Lo
+	}
+	g.To = st.next + uint64(need) - 1
+	st.gap, st.next = &g, g.To+1
+	p.s.staged = append(p.s.staged, *st)
+	p.metrics.QueueDropped.WithLabelValues("lane", "shed").Add(float64(need))
+}
+
+// bookExcess stages what the stream's rows counted beyond 2^64-1.
+func (p *Pipeline) bookExcess(s *stream) {
+	if len(p.s.over) == 0 {
+		return
+	}
+	for _, row := range s.rows {
+		if x, ok := p.s.over[row]; ok {
+			p.s.excess[s.dim] = p.s.excess[s.dim].Add(x)
+		}
+	}
+}

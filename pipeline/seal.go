@@ -1,0 +1,218 @@
+package pipeline
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/pipeline/lane"
+	"github.com/ron-accounting/ron-accounting/pipeline/wal"
+	"github.com/ron-accounting/ron-accounting/shardmap"
+)
+
+// sealMode says why a seal is made, and so what may hold a stream back.
+type sealMode uint8
+
+const (
+	sealPart   sealMode = iota // SealNow, Flush: the window goes on
+	sealWindow                 // the window has ended
+	sealPeriod                 // it ended at a period boundary: every stream is sealed, beyond the RAM caps
+	sealLast                   // Close: as at a period boundary
+)
+
+// beyondCaps reports whether streams are sealed without regard to lane and pending capacity.
+func (m sealMode) beyondCaps() bool { return m >= sealPeriod }
+
+// outcome is what a seal did.
+type outcome struct {
+	slices, rows, bytes int
+	coalesced           int // streams left to a later window
+}
+
+// pending is a sealed slice on its way: committed, and held until every sink is done with it.
+type pending struct {
+	slice  canon.SealedSlice
+	stream *stream
+	arena  *arena // that the slice's bytes lie in; nil: they are in the WAL only
+	ref    wal.Ref
+	epoch  uint64
+	at     time.Time
+	need   atomic.Int32 // required sinks that have not acked
+	hold   atomic.Int32 // sinks that may still read the bytes
+	items  []lane.Item  // one a sink
+}
+
+func (q *pending) units() u128 {
+	lo, hi := q.slice.Units()
+	return u128{Hi: hi, Lo: lo}
+}
+
+// sealer is the scratch memory of one seal, kept for the next. Guarded by Pipeline.sealMu.
+type sealer struct {
+	epoch      uint64 // number of this process's seals
+	generation uint64 // of the shard map's row numbers
+	room       int    // slices that the pending queue may still take
+
+	enc    canon.Encoder
+	arenas arenaPool
+	cur    *arena    // that enc writes into; nil: none begun
+	begun  []*stream // of the slices in enc, in order
+	incs   []uint64  // a stream's open counts, in order
+
+	out    []*pending
+	staged []staged
+	excess []u128 // by dimension
+	over   map[uint32]u128
+	order  orderer
+	dirty  []*stream
+	items  []*lane.Item
+	spare  pendingPool
+	probe  shardmap.WideKey // a key in use
+}
+
+func (s *sealer) init(dims int) {
+	s.excess = make([]u128, dims)
+	s.over = map[uint32]u128{}
+}
+
+// seal scans the counters, encodes what is open under span's bounds, commits it, and hands it to the sinks. each, where not nil, sees every
+// slice after the commit. Under sealMu. On an error nothing has changed: the counts stay open.
+func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcome, error) {
+	start := time.Now()
+	var done outcome
+	p.m.Scan()
+	streams := p.adoptRows()
+	p.begin()
+	nowMS := uint64(max(p.o.Clock.Now().UnixMilli(), 0))
+	open := p.m.Open()
+	for _, s := range streams {
+		if err := p.plan(s, span, mode, nowMS, open, &done); err != nil {
+			p.giveUp()
+			return outcome{}, err
+		}
+	}
+	p.finishArena()
+	if err := p.commit(); err != nil {
+		p.giveUp()
+		return outcome{}, err
+	}
+	p.m.Commit()
+	p.apply(&done)
+	if each != nil {
+		for _, q := range p.s.out {
+			each(q)
+		}
+	}
+	p.dispatch()
+	p.metrics.SealSeconds.Observe(time.Since(start).Seconds())
+	p.metrics.SealedSlices.Add(float64(done.slices))
+	p.metrics.CoalescedTotal.Add(float64(done.coalesced))
+	p.coalesced.Add(uint64(done.coalesced))
+	if done.coalesced > 0 {
+		p.ready.set(QueuesBoundedOK, ErrOrderOverflow)
+	} else {
+		p.ready.set(QueuesBoundedOK, nil)
+	}
+	return done, nil
+}
+
+// begin readies the scratch memory.
+func (p *Pipeline) begin() {
+	p.s.out, p.s.staged = p.s.out[:0], p.s.staged[:0]
+	clear(p.s.excess)
+	p.s.room = p.o.PendingSlices - p.tracker.pending()
+	clear(p.s.over)
+	for _, o := range p.m.Saturated() {
+		p.s.over[o.Row] = o.Units
+	}
+}
+
+// giveUp forgets an epoch that was not committed.
+func (p *Pipeline) giveUp() {
+	p.m.Abort()
+	p.s.enc.Reset(nil)
+	p.s.begun = p.s.begun[:0]
+	for _, q := range p.s.out {
+		q.hold.Store(1)
+		p.releasePending(q)
+	}
+	if p.s.cur != nil {
+		p.s.cur.release()
+		p.s.cur = nil
+	}
+	p.s.out, p.s.staged = p.s.out[:0], p.s.staged[:0]
+}
+
+// adoptRows takes the shard map's new rows into their streams' orders and returns all streams.
+func (p *Pipeline) adoptRows() []*stream {
+	streams := p.streams.all() // after the scan: a stream is made before its rows
+	if g := p.m.Generation(); g != p.s.generation {
+		p.s.generation = g // all rows come again below
+		for _, s := range streams {
+			s.forget()
+		}
+	}
+	p.s.dirty = p.s.dirty[:0]
+	p.m.NewRows(func(row, id uint32, k *shardmap.WideKey) {
+		s := streams[id]
+		if len(s.fresh) == 0 {
+			p.s.dirty = append(p.s.dirty, s)
+		}
+		s.fresh = append(s.fresh, orderEntry{canon.MakeRowKey(k.Namespace, k.Subject), row})
+		p.s.probe = *k
+	})
+	for _, s := range p.s.dirty {
+		s.settle(&p.s.order)
+	}
+	return streams
+}
+
+// apply makes the staged state the streams'. The epoch is committed.
+func (p *Pipeline) apply(done *outcome) {
+	p.s.epoch++
+	p.tracker.add(p.s.epoch, len(p.s.out))
+	for _, q := range p.s.out {
+		q.epoch = p.s.epoch
+		done.slices++
+		done.rows += q.slice.Len()
+		done.bytes += len(q.slice.Bytes())
+		u := q.units()
+		s := q.stream
+		s.units = s.units.Add(u)
+		s.prev, s.hasPrev = q.slice.Digest(), true
+		p.books.edit(s.dim, func(b *book) { b.pending = b.pending.Add(u) })
+	}
+	for i := range p.s.staged {
+		st := &p.s.staged[i]
+		s := st.stream
+		s.next, s.gap, s.quiet, s.from = st.next, st.gap, st.quiet, 0
+		s.sealedAt, s.windowStart, s.windowEnd = st.sealedAt, st.windowStart, st.windowEnd
+		if !st.lost.IsZero() {
+			p.books.edit(s.dim, func(b *book) { b.gap = b.gap.Add(st.lost) })
+		}
+	}
+	for d, x := range p.s.excess {
+		if !x.IsZero() {
+			p.books.edit(Dimension(d), func(b *book) { b.saturated = b.saturated.Add(x) })
+			p.metrics.Overflow.WithLabelValues(p.dims[d]).Add(float(x))
+		}
+	}
+}
+
+// dispatch sends the committed slices on their way; with New they are at its end.
+func (p *Pipeline) dispatch() {
+	if p.o.Events != nil {
+		for _, q := range p.s.out {
+			p.event(Event{Kind: SliceSealed, Stream: q.stream.name, Seq: q.slice.Head().Seq, Digest: q.slice.Digest(), At: q.at})
+		}
+	}
+	if len(p.routers) > 0 {
+		p.enqueue(p.s.out)
+		return
+	}
+	for _, q := range p.s.out {
+		q.hold.Store(1)
+		p.finish(q)
+		p.releasePending(q)
+	}
+}

@@ -1,0 +1,188 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/pipeline/export"
+	"github.com/ron-accounting/ron-accounting/pipeline/lane"
+)
+
+// connect makes a router for each sink and hands them what recovery found pending.
+func (p *Pipeline) connect() error {
+	for i, s := range p.o.Sinks {
+		fairness := lane.RoundRobin
+		if p.o.Fairness == WFQ {
+			fairness = lane.WFQ
+		}
+		r, err := lane.New(lane.Config{
+			Sink:         s,
+			Workers:      p.o.ExportWorkers,
+			LaneCapacity: p.o.LaneCapacity,
+			Tuning: lane.Tuning{
+				Fairness: fairness, Weights: p.o.Weights,
+				Base: p.o.Backoff.Base, Cap: p.o.Backoff.Cap, OpDeadline: p.o.OpDeadline,
+			},
+			Load:   p.loadBody,
+			Hooks:  p.hooks(i),
+			Logger: p.log.With("sink", s.Name),
+			Tracer: p.o.Tracer,
+		})
+		if err != nil {
+			return fmt.Errorf("sink %s: %w", s.Name, err)
+		}
+		p.routers = append(p.routers, r)
+	}
+	for _, s := range p.streams.all() {
+		p.addLanes(s)
+	}
+	return nil
+}
+
+// newStream makes a stream that begins its chain; called under the stream table's lock.
+func (p *Pipeline) newStream(id uint32, k streamKey) *stream {
+	s := &stream{id: id, tenant: k.tenant, dim: k.dim, name: export.Stream{Writer: p.writer, Tenant: k.tenant, Dimension: p.dims[k.dim]}}
+	p.addLanes(s)
+	return s
+}
+
+func (p *Pipeline) addLanes(s *stream) {
+	for _, r := range p.routers {
+		s.lanes = append(s.lanes, r.Lane(s.name))
+	}
+	s.late = make([]bool, len(p.routers))
+}
+
+// enqueue hands committed slices to every sink. Under sealMu. A stream's slice that an optional sink has no room for is not given to it, nor any
+// later one: its chain there ends until a replay mends it.
+func (p *Pipeline) enqueue(out []*pending) {
+	for i, r := range p.routers {
+		p.s.items = p.s.items[:0]
+		for _, q := range out {
+			l := q.stream.lanes[i]
+			if !p.o.Sinks[i].Required && (q.stream.late[i] || l.Room() == 0) {
+				if !q.stream.late[i] {
+					q.stream.late[i] = true
+					p.log.Warn("optional sink left behind: replay mends it", "sink", p.o.Sinks[i].Name, "stream", q.stream.name, "seq", q.slice.Head().Seq)
+				}
+				p.metrics.QueueDropped.WithLabelValues("lane", "optional_behind").Inc()
+				p.releasePending(q)
+				continue
+			}
+			it := &q.items[i]
+			*it = lane.Item{Lane: l, Seq: q.slice.Head().Seq, Slice: &q.slice, EnqueuedAt: q.at, User: q}
+			p.s.items = append(p.s.items, it)
+		}
+		if n, err := r.Enqueue(p.s.items...); err != nil {
+			p.log.Error("enqueue", "sink", p.o.Sinks[i].Name, "accepted", n, "of", len(p.s.items), "err", err)
+		}
+	}
+}
+
+// hooks ties a router's events to the books, the metrics and readiness.
+func (p *Pipeline) hooks(sink int) lane.Hooks {
+	return lane.Hooks{
+		Acked:  func(now time.Time, items []*lane.Item, acks []export.Ack) { p.acked(sink, now, items, acks) },
+		Failed: p.exportFailed,
+		Halted: func(l *lane.Lane, seq uint64, err error) {
+			p.metrics.Exports.WithLabelValues("fail").Inc()
+			p.log.Error("lane halted", "sink", p.o.Sinks[sink].Name, "stream", l.Stream(), "seq", seq, "err", err)
+			p.sinkState(sink, err)
+		},
+		Circuit: func(open bool, err error) {
+			if open {
+				p.sinkState(sink, fmt.Errorf("accounting: sink %s does not answer: %w", p.o.Sinks[sink].Name, err))
+			} else {
+				p.sinkState(sink, nil)
+			}
+		},
+	}
+}
+
+// sinkState keeps the worst that is known of each required sink; exporter_ok is the sum. An optional sink never degrades readiness.
+func (p *Pipeline) sinkState(sink int, err error) {
+	if !p.o.Sinks[sink].Required {
+		return
+	}
+	p.sinkMu.Lock()
+	defer p.sinkMu.Unlock()
+	if err != nil && (errors.Is(err, export.ErrGap) || errors.Is(err, export.ErrConflict)) {
+		p.halted = errors.Join(p.halted, err) // a halted lane stays an alarm until the process ends or an operator mends it
+	} else {
+		p.sinkErr[sink] = err
+	}
+	p.ready.set(ExporterOK, errors.Join(append([]error{p.halted}, p.sinkErr...)...))
+}
+
+// acked is the end of slices' way to one sink.
+func (p *Pipeline) acked(sink int, now time.Time, items []*lane.Item, acks []export.Ack) {
+	required := p.o.Sinks[sink].Required
+	ok, dup := 0, 0
+	for i, it := range items {
+		q := it.User.(*pending)
+		if acks[i] == export.AckDuplicate {
+			dup++
+		} else {
+			ok++
+		}
+		p.metrics.ExportLatency.Observe(now.Sub(it.EnqueuedAt).Seconds())
+		p.metrics.OrderingWait.Observe(it.Held.Seconds())
+		if p.o.Events != nil {
+			p.event(Event{Kind: SliceExported, Stream: q.stream.name, Seq: it.Seq, Digest: q.slice.Digest(), Sink: p.o.Sinks[sink].Name, Ack: acks[i], At: now})
+		}
+		if required && q.need.Add(-1) == 0 {
+			p.finish(q)
+		}
+		p.releasePending(q)
+	}
+	p.walAcked(sink, items)
+	p.metrics.Exports.WithLabelValues("ok").Add(float64(ok))
+	p.metrics.Exports.WithLabelValues("dup").Add(float64(dup))
+	p.metrics.DupDetected.Add(float64(dup))
+}
+
+// finish books a slice as acked by all required sinks.
+func (p *Pipeline) finish(q *pending) {
+	u := q.units()
+	p.books.edit(q.stream.dim, func(b *book) {
+		b.pending = b.pending.Sub(u)
+		b.acked = b.acked.Add(u)
+	})
+	p.tracker.done(q.epoch)
+}
+
+func (p *Pipeline) exportFailed(f lane.Failure) {
+	if f.Class != lane.Halt { // Halted counts that
+		p.metrics.Exports.WithLabelValues(f.Class.String()).Add(float64(f.Slices))
+	}
+	if f.Retried {
+		op := "put"
+		if f.Op == "handshake" {
+			op = "handshake"
+		}
+		p.metrics.Retries.WithLabelValues(op).Inc()
+	}
+}
+
+func (p *Pipeline) event(e Event) {
+	if p.o.Events.push(e) {
+		p.metrics.QueueDropped.WithLabelValues("events", "oldest").Inc()
+	}
+}
+
+// loadBody brings the bytes of a slice that is only in the WAL.
+func (p *Pipeline) loadBody(it *lane.Item) (canon.SealedSlice, error) {
+	return p.readBack(it.User.(*pending))
+}
+
+// closeRouters ends the export: calls in flight are cancelled once ctx ends.
+func (p *Pipeline) closeRouters(ctx context.Context) error {
+	var errs []error
+	for _, r := range p.routers {
+		errs = append(errs, r.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
