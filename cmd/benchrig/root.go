@@ -9,9 +9,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// commands lists the subcommands in the order of --help. Each constructor returns a fresh command that
-// writes to cmd.OutOrStdout and cmd.ErrOrStderr, so that tests run it in-process.
-var commands = []func() *cobra.Command{}
+// subcommands lists the commands, each made afresh, so that tests run them in-process. A command writes to
+// cmd.OutOrStdout and cmd.ErrOrStderr only, returns exitWith for a code of its own, and sets no PersistentPreRun.
+func subcommands() []*cobra.Command {
+	return []*cobra.Command{}
+}
 
 // run is benchrig without the process: it executes args and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -55,8 +57,6 @@ func newRoot(started *bool) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%s: %w", cmd.CommandPath(), err)
 	})
-	for _, newCommand := range commands {
-		root.AddCommand(newCommand())
-	}
+	root.AddCommand(subcommands()...)
 	return root
 }

@@ -1,0 +1,142 @@
+package load
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
+)
+
+// Target takes batches: it calls Record for each row, and b.Reject where that fails.
+type Target interface {
+	RecordBatch(b *workload.Batch)
+}
+
+// Idle is the target of a calibration: it takes everything and does nothing.
+type Idle struct{}
+
+// RecordBatch does nothing.
+func (Idle) RecordBatch(*workload.Batch) {}
+
+// Sample is what producers measured over some time. Histograms are in nanoseconds; Batch is of whole batches.
+type Sample struct {
+	Rows  uint64
+	Busy  time.Duration // in Record calls
+	Batch *hdrhistogram.Histogram
+	Lag   *hdrhistogram.Histogram
+}
+
+// NewSample returns an empty one: three digits, up to a minute.
+func NewSample() *Sample {
+	return &Sample{Batch: newHist(), Lag: newHist()}
+}
+
+func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(time.Minute), 3) }
+
+// Merge adds o to s.
+func (s *Sample) Merge(o *Sample) {
+	s.Rows += o.Rows
+	s.Busy += o.Busy
+	s.Batch.Merge(o.Batch)
+	s.Lag.Merge(o.Lag)
+}
+
+// Reset empties s.
+func (s *Sample) Reset() {
+	s.Rows, s.Busy = 0, 0
+	s.Batch.Reset()
+	s.Lag.Reset()
+}
+
+// producer is one goroutine's share of the load. totals, units and errors are its own until it ends;
+// sample is swapped by the reader under mu.
+type producer struct {
+	gen    *workload.Generator
+	spec   workload.Spec
+	first  uint64 // the number of its first row among all rows
+	step   uint64 // how many producers share the rows
+	max    bool   // no schedule: as fast as the target takes it
+	stop   *atomic.Bool
+	totals []uint64 // by key number: what the target accepted
+	errors map[string]uint64
+
+	mu     sync.Mutex
+	sample *Sample
+}
+
+// sleepCap bounds a sleep, so that a slow schedule notices an interrupt.
+const sleepCap = 50 * time.Millisecond
+
+// run offers every row that is due before end. It returns early when stop is set.
+func (p *producer) run(target Target, start time.Time, length time.Duration, rows uint64) {
+	var b workload.Batch
+	done := uint64(0)
+	for !p.stop.Load() {
+		n, lag := workload.BatchSize, time.Duration(0)
+		if p.max {
+			if time.Since(start) >= length {
+				return
+			}
+		} else {
+			if done >= rows {
+				return
+			}
+			n = int(min(uint64(n), rows-done))
+			due := p.spec.Due(p.first + done*p.step)
+			if !p.wait(start, due) {
+				return
+			}
+			lag = max(0, time.Since(start)-due)
+		}
+		p.gen.Fill(&b, n)
+		t0 := time.Now()
+		target.RecordBatch(&b)
+		p.account(&b, time.Since(t0), lag)
+		done += uint64(n)
+	}
+}
+
+// wait sleeps until due; false means stop.
+func (p *producer) wait(start time.Time, due time.Duration) bool {
+	for {
+		early := due - time.Since(start)
+		if early <= 0 {
+			return true
+		}
+		time.Sleep(min(early, sleepCap))
+		if p.stop.Load() {
+			return false
+		}
+	}
+}
+
+// account adds a batch to the totals and to the sample.
+func (p *producer) account(b *workload.Batch, took, lag time.Duration) {
+	ok := b.N
+	if b.Failed == 0 {
+		for i := range b.N {
+			p.totals[b.Index[i]] += b.Incs[i]
+		}
+	} else {
+		ok -= b.Failed
+		for i := range b.N {
+			if err := b.Errs[i]; err != nil {
+				p.errors[err.Error()]++
+				b.Errs[i] = nil
+				continue
+			}
+			p.totals[b.Index[i]] += b.Incs[i]
+		}
+	}
+	p.mu.Lock()
+	s := p.sample
+	s.Rows += uint64(ok)
+	s.Busy += took
+	// A batch cut short by the end of the schedule counts as if it had been whole.
+	_ = s.Batch.RecordValue(min(int64(took)*workload.BatchSize/int64(b.N), int64(time.Minute)))
+	_ = s.Lag.RecordValue(min(max(1, int64(lag)), int64(time.Minute)))
+	p.mu.Unlock()
+}

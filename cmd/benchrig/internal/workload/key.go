@@ -1,0 +1,27 @@
+package workload
+
+import (
+	"encoding/binary"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+)
+
+// Key is the recorder's key.
+type Key struct {
+	Tenant, Subject canon.ID
+	Namespace       uint32
+	Dimension       uint8
+}
+
+func dimension(i int) uint8 { return uint8(i) }
+
+// id spreads n over 16 bytes; distinct n give distinct ids for one salt.
+func id(salt, n uint64) (out canon.ID) {
+	x := n + salt // SplitMix64's finalizer: a bijection
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x ^= x >> 31
+	binary.BigEndian.PutUint64(out[:8], x)
+	binary.BigEndian.PutUint64(out[8:], x*0x9e3779b97f4a7c15^salt)
+	return out
+}
