@@ -12,7 +12,11 @@ import (
 // subcommands lists the commands, each made afresh, so that tests run them in-process. A command writes to
 // cmd.OutOrStdout and cmd.ErrOrStderr only, returns exitWith for a code of its own, and sets no PersistentPreRun.
 func subcommands() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		newVerifyCommand(),
+		newLedgerCommand(),
+		newCPUCommand(),
+	}
 }
 
 // run is benchrig without the process: it executes args and returns the exit code.

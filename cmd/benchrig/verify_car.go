@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
+)
+
+func looksLikeCAR(head []byte) bool { return conserve.LooksLikeCAR(head) }
+
+// verifyCAR decodes every slice of an archive strictly and walks the chains, which may begin anywhere in them.
+func verifyCAR(ctx context.Context, path string, w io.Writer) error {
+	var chains chains
+	slices, size := 0, 0
+	err := conserve.EachCAR(path, func(offset int64, body []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		slices++
+		size += len(body)
+		chains.add(fmt.Sprintf("offset %d", offset), body)
+		return nil
+	})
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s: CAR archive, %d streams, %d slices, %d bytes\n", path, len(chains.of), slices, size)
+	if err != nil { // damage: what follows can't be found
+		chains.breaks = append(chains.breaks, err.Error())
+	}
+	return sayBreaks(w, chains.breaks)
+}
+
+// chains follows many streams at once and keeps the first break of each.
+type chains struct {
+	of     map[string]*canon.Chain
+	broken map[string]bool
+	breaks []string
+}
+
+// add appends a stored slice to its stream's chain; where says where it is stored.
+func (c *chains) add(where string, body []byte) {
+	if c.of == nil {
+		c.of, c.broken = map[string]*canon.Chain{}, map[string]bool{}
+	}
+	s, err := canon.View(body)
+	if err != nil {
+		c.breaks = append(c.breaks, where+": "+err.Error())
+		return
+	}
+	h := s.Head()
+	name := fmt.Sprintf("writer %v tenant %v dimension %s", h.Writer, h.Tenant, h.Dimension)
+	if c.broken[name] {
+		return
+	}
+	chain := c.of[name]
+	if chain == nil {
+		chain = &canon.Chain{}
+		c.of[name] = chain
+	}
+	if err := chain.Append(s); err != nil {
+		c.broken[name] = true
+		c.breaks = append(c.breaks, fmt.Sprintf("%s seq %d: %s: %v", name, h.Seq, where, err))
+	}
+}
