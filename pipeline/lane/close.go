@@ -76,7 +76,7 @@ func (r *Router) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := Stats{Lanes: len(r.lanes), Ready: r.readyLanes, InFlight: r.inflightLanes, Resting: r.restingLanes, Halted: r.haltedLane,
-		Queued: r.queued, Putting: r.inflight, Stuck: r.stuck, BatchLimit: r.limit, Open: r.circuit.state != closed, Paused: r.paused, Err: r.lastErr}
+		Queued: r.queued, Putting: r.inflight, Stuck: r.stuck, BatchLimit: r.limit.now, Open: r.circuit.state != closed, Paused: r.paused, Err: r.lastErr}
 	for i := range r.calls {
 		if r.calls[i].busy {
 			s.Calls++

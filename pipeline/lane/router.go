@@ -40,7 +40,7 @@ type Router struct {
 	circuit circuit
 	drain   drains
 	rand    *rand.Rand
-	limit   int // slices a call now, 1..MaxBatchSlices
+	limit   limit
 	calls   []call
 
 	queued, inflight                                    int // items
@@ -66,13 +66,13 @@ func New(cfg Config) (*Router, error) {
 		done:   make(chan struct{}),
 		lanes:  make(map[export.Stream]*Lane),
 		all:    *newFlow(1),
-		limit:  cfg.MaxBatchSlices,
+		limit:  limit{now: cfg.MaxBatchSlices, most: cfg.MaxBatchSlices},
 		calls:  make([]call, cfg.Workers),
 	}
 	r.work.L = &r.mu
 	r.batcher, _ = cfg.Sink.Exporter.(export.BatchExporter)
 	if r.batcher == nil {
-		r.cfg.MaxBatchSlices, r.limit = 1, 1
+		r.limit = limit{now: 1, most: 1}
 	}
 	if cfg.Fairness == WFQ {
 		r.tenants = make(map[canon.ID]*flow)

@@ -201,10 +201,6 @@ func TestHandedInTwice(t *testing.T) {
 		if ref.calls != calls+1 || g.dups != 2 {
 			t.Errorf("beyond the horizon: got %d calls, %d dups, want 1, 2", ref.calls-calls, g.dups)
 		}
-		other := fork.Fork(7)
-		for range 20 {
-			other.Next()
-		}
 		g.add(t, 0, 1) // still serves new ones
 		if err := drain(t, g.r, time.Second); err != nil {
 			t.Fatal(err)

@@ -89,7 +89,10 @@ func (r *Router) fail(b *batch, run *run, now time.Duration) {
 	t.err = run.err
 	t.sinkWide = !b.alive
 	r.lastErr = run.err
-	l.solo = run.why.class == Fail && len(b.sent) <= 1
+	if solo := run.why.class == Fail && len(b.sent) == 1; solo != l.solo {
+		l.solo = solo
+		r.limit.ceiling = 0 // that explains it: large batches may do again
+	}
 	d := r.jitter(t.attempts - 1)
 	if now-t.since >= r.cfg.OpDeadline {
 		d = r.cfg.Rest/2 + r.random(r.cfg.Rest/2)
@@ -119,8 +122,8 @@ func (r *Router) rested(b *batch, l *Lane, err error) {
 func (r *Router) learn(b *batch, now time.Duration) {
 	if b.alive {
 		r.circuit.fails = 0
-		if !b.size && len(b.sent) >= r.limit {
-			r.limit = min(2*r.limit, r.cfg.MaxBatchSlices)
+		if !b.size && len(b.sent) >= r.limit.now {
+			r.limit.passed()
 		}
 		if r.circuit.state != closed {
 			r.closeCircuit(b, now)
@@ -128,9 +131,33 @@ func (r *Router) learn(b *batch, now time.Duration) {
 		return
 	}
 	if b.size && len(b.sent) > 1 {
-		r.limit = max(min(r.limit, len(b.sent))/2, 1)
+		r.limit.failed(len(b.sent))
 	}
 	r.failCircuit(b, now)
+}
+
+// limit is how many slices a call may carry: half of what was too much, doubled again while full calls pass. Near the size that
+// failed last it waits for calm full calls first, so that a sink with a hard limit refuses one call in that many.
+type limit struct {
+	now, most int
+	ceiling   int // size that failed last; 0: none
+	passes    int // full calls since
+}
+
+const calm = 64
+
+func (l *limit) failed(size int) {
+	l.ceiling, l.passes = size, 0
+	l.now = max(min(l.now, size)/2, 1)
+}
+
+func (l *limit) passed() {
+	if l.now >= l.ceiling {
+		l.ceiling = 0
+	}
+	if l.passes++; l.ceiling == 0 || 2*l.now < l.ceiling || l.passes >= calm {
+		l.now, l.passes = min(2*l.now, l.most), 0
+	}
 }
 
 // sampled lets one log line a second pass and counts the rest.

@@ -103,7 +103,7 @@ func (r *Router) take(b *batch, c *call) bool {
 	if r.closing {
 		return false
 	}
-	slices := r.limit
+	slices := r.limit.now
 	if r.circuit.state == due {
 		r.circuit.state, b.probe, slices = probing, true, 1
 	}
