@@ -1,5 +1,7 @@
 package main
 
+import "github.com/ron-accounting/ron-accounting/gen/amd64"
+
 // Generator returns the whole text of one generated file. It must be a pure
 // function of its own source: not of the host, the date, the arguments or the
 // working directory.
@@ -11,4 +13,7 @@ type Generator func() ([]byte, error)
 var outputs = []struct {
 	path string
 	gen  Generator
-}{}
+}{
+	{"internal/asm/zblake3_avx512_amd64.s", amd64.BLAKE3AVX512},
+	{"internal/asm/zstubs_amd64.go", amd64.Stubs},
+}

@@ -31,5 +31,12 @@ func widthFor(p cpufeat.Path, n int) int {
 // hash runs the kernel of path p over w lanes, where w is what widthFor said.
 // The if-chain calls the kernels directly: see the package comment.
 func hash(p cpufeat.Path, l *lanes, w int) {
-	hashGeneric(l, w)
+	switch {
+	case p == cpufeat.AVX512 && w == 16:
+		hash16AVX512(l)
+	case p == cpufeat.AVX512:
+		hash8AVX512(l)
+	default:
+		hashGeneric(l, w)
+	}
 }
