@@ -13,6 +13,7 @@ import (
 // cmd.OutOrStdout and cmd.ErrOrStderr only, returns exitWith for a code of its own, and sets no PersistentPreRun.
 func subcommands() []*cobra.Command {
 	return []*cobra.Command{
+		newRunCommand(),
 		newVerifyCommand(),
 		newLedgerCommand(),
 		newCPUCommand(),

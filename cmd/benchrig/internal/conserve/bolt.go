@@ -11,7 +11,7 @@ import (
 )
 
 // ledgerHeader is what stands before each slice in the embedded ledger's records; its first four bytes are the slice's length.
-const ledgerHeader = 120
+const ledgerHeader = 128
 
 // ReadLedgerFile enters every slice of an embedded ledger's file, read as a plain bbolt file: bucket "log", in it a bucket
 // a chunk, in that the value "r", records one after another. The ledger must be closed.

@@ -3,20 +3,16 @@ package workload
 import (
 	"encoding/binary"
 
-	"github.com/ron-accounting/ron-accounting/canon"
+	accounting "github.com/ron-accounting/ron-accounting"
 )
 
 // Key is the recorder's key.
-type Key struct {
-	Tenant, Subject canon.ID
-	Namespace       uint32
-	Dimension       uint8
-}
+type Key = accounting.Key
 
-func dimension(i int) uint8 { return uint8(i) }
+func dimension(i int) accounting.Dimension { return accounting.Dimension(i) }
 
 // id spreads n over 16 bytes; distinct n give distinct ids for one salt.
-func id(salt, n uint64) (out canon.ID) {
+func id(salt, n uint64) (out accounting.ID) {
 	x := n + salt // SplitMix64's finalizer: a bijection
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb

@@ -1,0 +1,330 @@
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	accounting "github.com/ron-accounting/ron-accounting"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/load"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/proc"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
+	"github.com/ron-accounting/ron-accounting/internal/cpufeat"
+	"github.com/ron-accounting/ron-accounting/pipeline"
+	"github.com/ron-accounting/ron-accounting/pipeline/vfs"
+	"github.com/ron-accounting/ron-accounting/pipeline/wal"
+)
+
+// Hooks are what a run tells while it goes on. Each may be nil.
+type Hooks struct {
+	Tick   func(View)   // once a second, from one goroutine
+	Phase  func(string) // what it does now, for people
+	Logger *slog.Logger // the recorder's
+}
+
+// View is the state of a run at one second.
+type View struct {
+	result.Point
+	Workload string
+	Length   time.Duration // of the whole run
+	Rows     uint64        // so far
+	Record   result.Quantiles
+	Lag      result.Quantiles
+	Missing  []pipeline.ReadyKey
+}
+
+// A session is one run's moving parts.
+type session struct {
+	set      *Settings
+	hooks    Hooks
+	dir      string
+	sink     *sink
+	rec      *accounting.Recorder
+	registry *prometheus.Registry
+	fs       *timedFS
+	exports  *exports
+	ready    *readiness
+	meter    *meter
+	res      *result.Result
+}
+
+// Run runs the workload once. ctx ends it early: what was recorded until then is drained and proved all the same.
+// The error is about the rig; what the run found out is in the result.
+func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, err error) {
+	if hooks.Phase == nil {
+		hooks.Phase = func(string) {}
+	}
+	if hooks.Tick == nil {
+		hooks.Tick = func(View) {}
+	}
+	s := &session{set: set, hooks: hooks, res: newResult(set)}
+	hooks.Phase("measuring the load generator without a recorder")
+	perRow := calibrate(ctx, set)
+
+	cleanup, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, cleanup()) }()
+
+	hooks.Phase("running")
+	l := s.offer(ctx)
+	s.cost(l, perRow)
+
+	hooks.Phase("sealing what is open and waiting for the ledger")
+	drainErr := s.drain()
+	s.collect(l)
+
+	hooks.Phase("reading the ledger back")
+	if err := s.prove(l); err != nil {
+		return nil, err
+	}
+	if drainErr != nil {
+		s.note("not drained: %v", drainErr)
+	}
+	s.res.Judge(set.chaotic())
+	return s.res, nil
+}
+
+func newResult(set *Settings) *result.Result {
+	r := &result.Result{
+		Schema: 1, Workload: set.Spec.Name, Profile: set.Profile, Seed: set.Spec.Seed, Config: set.Asked(),
+		Host: proc.ThisHost(cpufeat.Selected().String()),
+	}
+	r.Record.Rejected = map[string]uint64{}
+	r.Export.Retries = map[string]uint64{}
+	r.Conservation.Order = []string{}
+	return r
+}
+
+func (s *session) note(format string, args ...any) {
+	s.res.Notes = append(s.res.Notes, fmt.Sprintf(format, args...))
+}
+
+// calibrate offers the same load to a target that does nothing and returns the CPU time that a row costs.
+func calibrate(ctx context.Context, set *Settings) time.Duration {
+	length := min(time.Second, set.Duration/4)
+	before := proc.CPU()
+	l := load.Start(ctx, load.Options{Spec: set.Spec, Producers: set.Producers, Duration: length, Max: set.Max}, load.Idle{})
+	<-l.Done()
+	sample := load.NewSample()
+	l.Take(sample)
+	spent := proc.CPU() - before
+	if sample.Rows == 0 {
+		return 0
+	}
+	// In picoseconds: a row costs few nanoseconds.
+	return spent * 1000 / time.Duration(sample.Rows)
+}
+
+// open makes the directory, the sink and the recorder. cleanup closes what is still open.
+func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
+	var undo []func() error
+	cleanup = func() (err error) {
+		for i := len(undo) - 1; i >= 0; i-- {
+			err = errors.Join(err, undo[i]())
+		}
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, cleanup())
+		}
+	}()
+	if s.dir = s.set.Dir; s.dir == "" {
+		if s.dir, err = os.MkdirTemp("", "benchrig-"); err != nil {
+			return nil, err
+		}
+		undo = append(undo, func() error { return os.RemoveAll(s.dir) })
+	} else if err = os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if s.sink, err = openSink(ctx, s.set, s.dir); err != nil {
+		return nil, err
+	}
+	undo = append(undo, s.sink.close)
+
+	events := accounting.NewEvents(eventCapacity)
+	opt := s.options(events)
+	if s.rec, err = accounting.Open(opt); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() error {
+		if s.rec == nil {
+			return nil
+		}
+		return s.rec.Close(context.Background())
+	})
+	s.registry = prometheus.NewRegistry()
+	if err = s.registry.Register(s.rec.Collector()); err != nil {
+		return nil, err
+	}
+	if s.set.Metrics != "" {
+		stop, err := serveMetrics(s.set.Metrics, s.registry)
+		if err != nil {
+			return nil, err
+		}
+		undo = append(undo, stop)
+	}
+	s.exports = watchExports(events)
+	s.ready = watchReadiness(s.rec.Readiness)
+	return cleanup, nil
+}
+
+// options are the recorder's: a quarter of capacity more than the workload has keys, and a stream for each of its streams.
+func (s *session) options(events *accounting.Events) accounting.Options {
+	set := s.set
+	o := accounting.Options{
+		Window: set.Spec.Window, AllowShortWindow: true,
+		CapacityRows: max(64, set.Spec.Total()+set.Spec.Total()/4),
+		MaxStreams:   max(64, set.Spec.Streams()),
+		Sinks:        []accounting.Sink{{Name: "ledger", Exporter: s.sink.exporter, Required: true}},
+		Logger:       s.hooks.Logger,
+		Events:       events,
+	}
+	if n := len(set.Spec.Dims); n > 3 {
+		o.Dimensions = set.Spec.Dims[3:]
+	}
+	if !set.WAL {
+		return o
+	}
+	under := vfs.OS
+	if j := set.syncDelay(); j.Most > 0 {
+		under = vfs.Slow(under, j.Least, j.Most, set.Spec.Seed)
+	}
+	s.fs = newTimedFS(under)
+	o.Profile = accounting.Macronode
+	o.WAL = &wal.Options{
+		Dir: filepath.Join(s.dir, "wal"), MaxBytes: int64(set.CapMB) << 20, FS: s.fs,
+		Fsync:         map[string]wal.Policy{"on-seal": wal.OnSeal, "interval": wal.Interval, "never": wal.Never}[set.Fsync],
+		FsyncInterval: set.FsyncEach,
+	}
+	return o
+}
+
+// target hands batches to the recorder.
+type target struct{ rec *accounting.Recorder }
+
+func (t target) RecordBatch(b *workload.Batch) {
+	for i := range b.N {
+		if err := t.rec.Record(b.Keys[i], b.Incs[i]); err != nil {
+			b.Reject(i, err)
+		}
+	}
+}
+
+// offer runs the load and watches it until it ends.
+func (s *session) offer(ctx context.Context) *load.Load {
+	runtime.GC()
+	debug.FreeOSMemory() // what the calibration used is not the recorder's
+	proc.ResetPeak()
+	s.meter = newMeter(s)
+	l := load.Start(ctx, load.Options{Spec: s.set.Spec, Producers: s.set.Producers, Duration: s.set.Duration, Max: s.set.Max}, target{s.rec})
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.meter.tick(l, true)
+		case <-l.Done():
+			s.meter.tick(l, false)
+			return l
+		}
+	}
+}
+
+// cost enters what the run cost in CPU time; the generator's share is perRow (picoseconds) for each row.
+func (s *session) cost(l *load.Load, perRow time.Duration) {
+	all, rows := s.meter.cpu(), s.meter.total.Rows
+	gen := min(perRow*time.Duration(rows)/1000, all)
+	wall := l.Elapsed()
+	s.res.CPU = result.CPU{
+		Core:      100 * float64(all-gen) / float64(wall),
+		Generator: 100 * float64(gen) / float64(wall),
+	}
+	if rows > 0 {
+		s.res.CPU.PerRow = float64(all-gen) / float64(rows)
+	}
+	s.res.DurationS = wall.Seconds()
+	s.res.Rate.Achieved = float64(rows) / wall.Seconds()
+	if !s.set.Max {
+		s.res.Rate.Offered = float64(s.set.Spec.Rows(s.set.Duration)) / s.set.Duration.Seconds()
+	}
+}
+
+// drain seals what is open, waits for the ledger, and closes the recorder. An interrupt does not cut it short.
+func (s *session) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.set.Drain)
+	defer cancel()
+	err := s.rec.Flush(ctx)
+	total, longest, missing := s.ready.close()
+	s.res.Degraded = result.Degraded{Seconds: total.Seconds(), Longest: longest.Seconds()}
+	if len(missing) > 0 {
+		s.note("degraded for want of %v", missing)
+	}
+	s.conservation(s.rec.Stats())
+	if cerr := s.rec.Close(ctx); err == nil {
+		err = cerr
+	}
+	s.rec = nil
+	return err
+}
+
+func (s *session) conservation(st accounting.Stats) {
+	sum := func(state string) string {
+		total := new(big.Int)
+		for _, u := range st.Units {
+			total.Add(total, u.Big(state))
+		}
+		return total.String()
+	}
+	c := &s.res.Conservation
+	c.Recorded, c.Open, c.Pending = sum("recorded"), sum("open"), sum("pending")
+	c.Acked, c.Gap, c.Saturated, c.Rejected = sum("acked"), sum("gap"), sum("saturated"), sum("rejected")
+}
+
+// prove reads the ledger back and compares it with the generator's totals.
+func (s *session) prove(l *load.Load) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	book := conserve.NewBook()
+	if err := s.sink.read(ctx, book); err != nil {
+		return fmt.Errorf("reading the ledger back: %w", err)
+	}
+	totals := l.Totals()
+	gen := workload.NewGenerator(s.set.Spec, 0, 1)
+	units := new(big.Int)
+	diff := book.Compare(func(yield func(conserve.Expected) bool) {
+		for i, u := range totals {
+			units.Add(units, new(big.Int).SetUint64(u))
+			k := gen.Key(uint32(i))
+			e := conserve.Expected{Least: u, Most: u, Key: conserve.Key{
+				Tenant: k.Tenant, Subject: k.Subject, Namespace: k.Namespace, Dimension: s.set.Spec.Dims[k.Dimension],
+			}}
+			if !yield(e) {
+				return
+			}
+		}
+	})
+	c := &s.res.Conservation
+	c.Ledger, c.Lost, c.Double = diff.Ledger.String(), diff.Lost.String(), diff.Double.String()
+	c.Keys, c.Streams, c.Examples = diff.Keys, book.Streams(), diff.Examples
+	c.Order = append(c.Order, book.Breaks(10)...)
+	s.res.Record.Units = units.String()
+	if s.res.Record.Units != c.Recorded {
+		s.note("the recorder says that it recorded %s units, the generator counted %s", c.Recorded, s.res.Record.Units)
+	}
+	s.res.Seal.Rows, s.res.Seal.Bytes = uint64(book.Rows), uint64(book.Bytes)
+	return nil
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/live"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/report"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/rig"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
+)
+
+// runOutput says where a run's findings go.
+type runOutput struct {
+	json, report string
+	quiet        bool
+}
+
+func newRunCommand() *cobra.Command {
+	var out runOutput
+	var config string
+	cmd := &cobra.Command{
+		Use:   "run [w1|w2|w3|w4|all]",
+		Short: "Run a workload end to end and prove that nothing was lost",
+		Long: `Run offers a workload to a recorder as an open model (every batch has an intended start, whether or not those before
+it are done), lets it seal and export to a ledger, then reads the ledger back and compares it, key by key, with what the
+generator itself counted.
+
+  w1  hot key       1 tenant, 1 dimension, 1,000 keys by Zipf's law (1.2), 50,000 rows/s
+  w2  wide tenancy  1,000 tenants, 3 dimensions, 100 keys each, 100,000 rows/s
+  w3  edge bursts   200,000 distinct rows within 1 s, every 10 s; window 60 s
+  w4  WAL stress    w2 with a write-ahead log whose fsyncs take 0 to 5 ms longer
+
+Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or out of order; 4 a service level missed.`,
+		Example: `  benchrig run w1
+  benchrig run w2 --rate max --duration 5s
+  benchrig run w4 --chaos outage=2s@3s --json result.json --report result.html
+  benchrig run all --short
+  benchrig run --config w2.json`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	given := addSettings(cmd.Flags())
+	cmd.Flags().StringVar(&config, "config", "", "read the settings from this JSON `FILE`; flags go before it")
+	cmd.Flags().StringVar(&out.json, "json", "", "write the result as JSON to `FILE`, - for the standard output")
+	cmd.Flags().StringVar(&out.report, "report", "", "write a self-contained HTML page to `FILE`")
+	cmd.Flags().BoolVar(&out.quiet, "quiet", false, "no progress and no summary")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		sets, err := runSettings(args, config, *given)
+		if err != nil {
+			return usagef("run: %w", err)
+		}
+		return runAll(cmd.Context(), sets, out, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+// setting is one flag as it was given.
+type setting struct{ name, value string }
+
+// addSettings defines a flag for each of the rig's options and returns the list that collects those given, in order.
+func addSettings(flags *pflag.FlagSet) *[]setting {
+	given := new([]setting)
+	for _, o := range rig.Options {
+		keep := func(v string) error {
+			*given = append(*given, setting{o.Name, v})
+			return nil
+		}
+		if o.Value == "" {
+			flags.BoolFunc(o.Name, o.Help, keep)
+		} else {
+			flags.Func(o.Name, "`"+o.Value+"` "+o.Help, keep)
+			flags.Lookup(o.Name).Usage = "`" + o.Value + "`: " + o.Help
+		}
+	}
+	flags.SortFlags = false
+	return given
+}
+
+// runSettings makes the settings of each workload to run.
+func runSettings(args []string, config string, given []setting) ([]*rig.Settings, error) {
+	name := ""
+	if len(args) > 0 {
+		name = strings.ToLower(args[0])
+	}
+	var doc []byte
+	if config != "" {
+		var err error
+		if doc, err = os.ReadFile(config); err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+	}
+	names := []string{name}
+	switch {
+	case name == "all" && config != "":
+		return nil, errors.New("config: a file describes one workload; got all on the command line")
+	case name == "all":
+		names = workload.Names
+	case name == "" && config == "":
+		return nil, fmt.Errorf("want one of %s, all, or --config FILE", strings.Join(workload.Names, ", "))
+	}
+	var sets []*rig.Settings
+	for _, n := range names {
+		s, err := oneSetting(n, config, doc, given)
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, s)
+	}
+	return sets, nil
+}
+
+func oneSetting(name, config string, doc []byte, given []setting) (s *rig.Settings, err error) {
+	if config != "" {
+		if s, err = rig.FromJSON(doc, name); err != nil {
+			return nil, fmt.Errorf("config %s: %w", config, err)
+		}
+	} else if s, err = rig.Defaults(name); err != nil {
+		return nil, err
+	}
+	for _, g := range given {
+		if err := s.Set(g.name, g.value); err != nil {
+			return nil, fmt.Errorf("--%w", err)
+		}
+	}
+	return s, s.Finish()
+}
+
+// runAll runs the workloads one after another and writes what they found. An interrupt ends the current one early, with its
+// proof and summary, and starts no other.
+func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, stderr io.Writer) error {
+	human := stdout
+	if out.json == "-" {
+		human = stderr
+	}
+	var results []*result.Result
+	for _, set := range sets {
+		if ctx.Err() != nil {
+			break
+		}
+		r, err := runOne(ctx, set, out.quiet, human, stderr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", set.Spec.Name, err)
+		}
+		results = append(results, r)
+	}
+	if out.json != "" {
+		if err := writeJSON(out.json, results, len(sets) > 1, stdout); err != nil {
+			return err
+		}
+	}
+	if out.report != "" {
+		page, err := report.Page(results)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(out.report, page, 0o644); err != nil {
+			return err
+		}
+	}
+	return verdict(results)
+}
+
+func runOne(ctx context.Context, set *rig.Settings, quiet bool, human, stderr io.Writer) (*result.Result, error) {
+	hooks := rig.Hooks{}
+	progress := live.New(stderr)
+	if !quiet {
+		fmt.Fprintf(stderr, "%s: %s, for %v into %s\n", set.Spec.Name, set.Spec.Title, set.Duration, set.Sink)
+		hooks.Tick, hooks.Phase = progress.Tick, progress.Phase
+	}
+	r, err := rig.Run(ctx, set, hooks)
+	if !quiet {
+		progress.Done()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		r.Notes = append(r.Notes, "interrupted: ended early")
+	}
+	if !quiet {
+		r.Summary(human, result.Style{Color: live.Colored(human)})
+	}
+	return r, nil
+}
+
+// writeJSON writes one result, or several under "runs".
+func writeJSON(path string, results []*result.Result, several bool, stdout io.Writer) error {
+	var doc any
+	if several {
+		pass := len(results) > 0
+		for _, r := range results {
+			pass = pass && r.Pass
+		}
+		doc = map[string]any{"schema": 1, "runs": results, "pass": pass}
+	} else if len(results) == 1 {
+		doc = results[0]
+	}
+	b, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return err
+	}
+	b = append(b, '\n')
+	if path == "-" {
+		_, err = stdout.Write(b)
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}
+
+// verdict is the exit code of all results: a loss weighs more than a service level missed.
+func verdict(results []*result.Result) error {
+	code := exitOK
+	for _, r := range results {
+		switch {
+		case !r.Conservation.Intact():
+			return exitWith(exitLoss, nil)
+		case !r.Pass:
+			code = exitSLO
+		}
+	}
+	if code != exitOK {
+		return exitWith(code, nil)
+	}
+	return nil
+}
