@@ -17,7 +17,13 @@ type WideKey struct {
 }
 
 // Wide is a map of counters by WideKey.
-type Wide struct{ table.Core }
+type Wide struct {
+	table.Core
+	miss func(WideKey, uint64) error
+}
+
+// OnMiss sets the slow path of Record: called where Add would not answer OK. Set it before the first Record.
+func (m *Wide) OnMiss(fn func(k WideKey, inc uint64) error) { m.miss = fn }
 
 // WideCounter is a key bound to its row, valid for ever.
 type WideCounter = table.Handle
@@ -36,15 +42,13 @@ var wideLayout = table.Layout{
 	Hash: func(p *table.Packed, sd *table.Seed) (h, q uint64) { return wideHash(p[0], p[1], p[2], p[3], p[4], sd) },
 }
 
-// wideHash returns the hash h of a key, whose high half is the home, and q, which for equal first four words differs
-// where the last differs.
+// wideHash returns the hash h of a key and the seed q of its tag. q differs for keys that differ in the last word only,
+// so that a slot with the tag and the words before it has the key.
 func wideHash(w0, w1, w2, w3, w4 uint64, sd *table.Seed) (h, q uint64) {
 	hi, lo := bits.Mul64(w0^sd[0], w1^sd[1])
-	a := hi ^ lo
-	hi, lo = bits.Mul64(w2^sd[2], w3^sd[3])
-	b := hi ^ lo
-	hi, lo = bits.Mul64(a^w4, b)
-	return hi ^ lo, (a ^ bits.RotateLeft64(b, 32)) + w4*0x9e3779b97f4a7c15
+	x, y := w2^hi^lo, w3^sd[2]+w4*sd[3]
+	hi, lo = bits.Mul64(x, y)
+	return hi ^ lo, x + y
 }
 
 func widePack(k *WideKey) (p table.Packed) {
@@ -67,37 +71,95 @@ func wideUnpack(p *table.Packed, k *WideKey) {
 // Add counts inc on an existing key: OK, Absent (also where the increment needs the slow path) or Closed.
 // k does not escape. Any number of goroutines may call it.
 func (m *Wide) Add(k *WideKey, inc uint64) table.Status {
+	t := m.Pin() // first: its call would spill what is computed before it
+	g := m.Current()
+	if g == nil {
+		m.Unpin(t)
+		return table.Closed
+	}
 	w0 := binary.LittleEndian.Uint64(k.Tenant[:8])
 	w1 := binary.LittleEndian.Uint64(k.Tenant[8:])
 	w2 := binary.LittleEndian.Uint64(k.Subject[:8])
 	w3 := binary.LittleEndian.Uint64(k.Subject[8:])
 	w4 := uint64(k.Namespace) | uint64(k.Dimension)<<32
 	h, q := wideHash(w0, w1, w2, w3, w4, m.Seed())
-	t := m.Pin()
+	b := g.Bucket(h)
+	row := g.First(b)
+	s := table.Slot[[8]uint64](g, row)
+	if atomic.LoadUint64(&s[7]) == table.Tag(q, row) && s[0] == w0 && s[1] == w1 && s[2] == w2 && s[3] == w3 {
+		if p, ok := g.Own(t, row); ok {
+			if n := *p + inc; n|inc < g.Limit() {
+				*p = n
+				m.Unpin(t)
+				return table.OK
+			}
+		}
+	}
+	ok := wideFar(g, t, w0, w1, w2, w3, b, q, inc)
+	m.Unpin(t)
+	if ok {
+		return table.OK
+	}
+	return table.Absent
+}
+
+// Record counts inc on an existing key and returns nil, or what the function given to OnMiss returns for a copy of the key.
+// k does not escape. Any number of goroutines may call it.
+func (m *Wide) Record(k *WideKey, inc uint64) error {
+	t := m.Pin() // first: its call would spill what is computed before it
 	g := m.Current()
 	if g == nil {
 		m.Unpin(t)
-		return table.Closed
+		return m.miss(*k, inc)
 	}
-	for row := g.Home(h); ; {
+	w0 := binary.LittleEndian.Uint64(k.Tenant[:8])
+	w1 := binary.LittleEndian.Uint64(k.Tenant[8:])
+	w2 := binary.LittleEndian.Uint64(k.Subject[:8])
+	w3 := binary.LittleEndian.Uint64(k.Subject[8:])
+	w4 := uint64(k.Namespace) | uint64(k.Dimension)<<32
+	h, q := wideHash(w0, w1, w2, w3, w4, m.Seed())
+	b := g.Bucket(h)
+	row := g.First(b)
+	s := table.Slot[[8]uint64](g, row)
+	if atomic.LoadUint64(&s[7]) == table.Tag(q, row) && s[0] == w0 && s[1] == w1 && s[2] == w2 && s[3] == w3 {
+		if p, ok := g.Own(t, row); ok {
+			if n := *p + inc; n|inc < g.Limit() {
+				*p = n
+				m.Unpin(t)
+				return nil
+			}
+		}
+	}
+	ok := wideFar(g, t, w0, w1, w2, w3, b, q, inc)
+	m.Unpin(t)
+	if ok {
+		return nil
+	}
+	return m.miss(*k, inc)
+}
+
+// wideFar counts a key that is not at the first place, or whose cell can't simply be added to. Inside the pin.
+//
+//go:noinline
+func wideFar(g *table.Gen, t int, w0, w1, w2, w3, b, q, inc uint64) bool {
+	row := g.First(b)
+	for first := true; ; first = false {
 		s := table.Slot[[8]uint64](g, row)
 		tag := atomic.LoadUint64(&s[7])
 		if tag == table.Tag(q, row) && s[0] == w0 && s[1] == w1 && s[2] == w2 && s[3] == w3 {
-			if !g.Count(t, row, inc) {
-				break
+			return g.Count(t, row, inc)
+		}
+		switch {
+		case first:
+			row = g.Home(b)
+		case tag == 0:
+			return false
+		default:
+			if row++; row == g.Slots() {
+				row = 0
 			}
-			m.Unpin(t)
-			return table.OK
-		}
-		if tag == 0 {
-			break
-		}
-		if row++; row == g.Slots() {
-			row = 0
 		}
 	}
-	m.Unpin(t)
-	return table.Absent
 }
 
 // Insert finds the key's row or makes it, as a row of stream, and counts inc there: OK, Full or Closed.

@@ -77,6 +77,7 @@ type Core struct {
 	layout  Layout
 	cfg     Config
 	parts   []partition
+	buckets uint64        // as in every Gen of this map
 	phase   uint32        // of the atomic path's reader counts
 	readers []readerCount // 2*readerStripes
 
@@ -102,6 +103,7 @@ func (c *Core) Init(l Layout, cfg Config) error {
 	}
 	c.layout, c.cfg = l, cfg
 	c.parts = make([]partition, cfg.Partitions)
+	c.buckets = uint64(homesFor(cfg.Capacity)) << hintShift
 	c.readers = make([]readerCount, 2*readerStripes)
 	g, err := c.newGen(1, cfg.Capacity)
 	if err != nil {
@@ -142,8 +144,11 @@ func (c *Core) unlockAll() {
 	}
 }
 
+// partOf returns the partition whose lock guards inserts of keys with hash h: a run of whole buckets, whose number is
+// the same in every generation.
 func (c *Core) partOf(h uint64) *partition {
-	return &c.parts[bits.RotateLeft64(h, bits.Len(uint(len(c.parts)-1)))&uint64(len(c.parts)-1)]
+	b := (h >> 32) * c.buckets >> 32
+	return &c.parts[b*uint64(len(c.parts))/c.buckets]
 }
 
 // Close stops the intake: when it returns, every increment answered OK is where Scan finds it and every later one is

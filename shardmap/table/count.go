@@ -16,11 +16,22 @@ import "sync/atomic"
 
 const topShift = 62 // the two bits of a shared cell that guard its wrap
 
+// Own returns the cell of row in the column of the P that token names, and whether there is such a column. Add to it
+// only what keeps it below Limit.
+func (g *Gen) Own(token int, row uint32) (cell *uint64, ok bool) {
+	if !Pinned {
+		return nil, false
+	}
+	return g.cell(token, row), uint(token) < uint(g.cols) // the address is not used where there is no column
+}
+
+// Limit is what an own cell, and an increment of it, must stay below; a power of two.
+func (g *Gen) Limit() uint64 { return g.limit }
+
 // Count adds inc to row from the pinned section token. It reports false, with nothing counted, where the cell cannot
-// take it; the caller then leaves the section and calls the slow path.
+// take it; the caller then leaves the section and calls the slow path. Generated code has the common part of this inlined.
 func (g *Gen) Count(token int, row uint32, inc uint64) bool {
-	if Pinned && uint(token) < uint(g.cols) {
-		p := g.cell(token, row)
+	if p, ok := g.Own(token, row); ok {
 		n := *p + inc
 		if n|inc < g.limit {
 			*p = n // 8 bytes, aligned: the sealer's load sees the old value or the new one

@@ -10,21 +10,24 @@ import (
 const (
 	maxColumns = 4096
 	live       = 1 << 63 // set in the tag of every published slot
-	claimed    = 1       // tag of a slot that an inserter is filling
+	hintShift  = 1       // two buckets a home
+	maxHint    = 255
+	claimed    = 1 // tag of a slot that an inserter is filling
 )
 
 // Gen is one generation of a map: an index of slots, never moved or reused while it lives, and the counters of each.
 // Recorders read its first cache line only; nothing in it changes after it is published.
 type Gen struct {
-	slots  unsafe.Pointer
-	cells  unsafe.Pointer // cols columns and the shared one, stride words apart
-	limit  uint64         // a P's cell stays below; a power of two
-	n      uint64         // slots
-	stride uintptr        // words
-	cols   int
-	id     uint32 // changes with each generation
-	words  int32
-	_      [8]byte
+	slots   unsafe.Pointer
+	cells   unsafe.Pointer // cols columns and the shared one, stride words apart
+	hints   unsafe.Pointer // a byte a bucket: how far from home its keys are, see insert.go
+	limit   uint64         // a P's cell stays below; a power of two
+	buckets uint64         // homes << hintShift
+	stride  uintptr        // words
+	cols    int
+	id      uint32 // changes with each generation
+	n       uint32 // slots: the homes, and maxHint more so that a hint never points beyond
+	words   int
 
 	usesShared atomic.Uint32 // the shared column has been written
 	wide       atomic.Uint32 // some spill word has been written
@@ -40,18 +43,29 @@ type Gen struct {
 	free   func()
 }
 
-// Home returns the slot where the probe for hash h begins.
-func (g *Gen) Home(h uint64) uint32 { return uint32((h >> 32) * g.n >> 32) }
+// Bucket returns the number of the bucket of hash h: keys of one bucket have one home and share a hint.
+func (g *Gen) Bucket(h uint64) uint64 { return (h >> 32) * g.buckets >> 32 }
+
+// First returns the row to look at first for a key of bucket b: its home, or where its hint says.
+func (g *Gen) First(b uint64) uint32 {
+	if !Pinned {
+		return g.Home(b)
+	}
+	return uint32(b>>hintShift) + uint32(*g.hint(b))
+}
+
+// Home returns where the probe for a key of bucket b begins if the key is not at First.
+func (g *Gen) Home(b uint64) uint32 { return uint32(b >> hintShift) }
 
 // Slots returns the number of slots: row numbers are below it.
-func (g *Gen) Slots() uint32 { return uint32(g.n) }
+func (g *Gen) Slots() uint32 { return g.n }
 
 // Tag returns what the tag of row holds if the key with tag seed q is there.
 func Tag(q uint64, row uint32) uint64 { return (q + uint64(row)) | live }
 
-// slotsFor returns the number of slots for a capacity: 0.68 full at capacity, so that a found key costs two probes
-// on average and 88 bytes a slot stay below 160 a row.
-func slotsFor(capacity int) int { return capacity + capacity*47/100 + 8 }
+// homesFor returns the number of homes for a capacity. With hints nine keys in ten are found at the first look even
+// when four homes in five are taken.
+func homesFor(capacity int) int { return capacity + capacity/4 + 1 }
 
 // section is one array of the region.
 type section struct{ off, size uintptr }
@@ -81,15 +95,19 @@ func planFor(n, words, cols int) (p plan) {
 }
 
 func (c *Core) newGen(id uint32, capacity int) (*Gen, error) {
-	n, cols := slotsFor(capacity), columns(&c.cfg)
+	homes, cols := homesFor(capacity), columns(&c.cfg)
+	n := homes + maxHint
 	p := planFor(n, c.layout.Words, cols)
 	mem, free, err := c.cfg.Region.Alloc(int(p.total))
 	if err != nil {
 		return nil, fmt.Errorf("%w: region of %d bytes for %d rows: %w", ErrConfig, p.total, capacity, err)
 	}
 	g := &Gen{
-		limit: 1 << (63 - bits.Len(uint(max(cols, 1)-1))), n: uint64(n), stride: p.stride, cols: cols, id: id,
-		words: int32(c.layout.Words), capacity: uint32(capacity), log: make([]uint32, capacity), region: mem, free: free,
+		limit: 1 << (63 - bits.Len(uint(max(cols, 1)-1))), n: uint32(n), buckets: uint64(homes) << hintShift, stride: p.stride, cols: cols, id: id,
+		words: c.layout.Words, capacity: uint32(capacity), log: make([]uint32, capacity), region: mem, free: free,
+	}
+	if Pinned {
+		g.hints = bytePointer(make([]byte, homes<<hintShift))
 	}
 	m := bytePointer(mem)
 	g.slots, g.cells = at(m, p.slots.off), at(m, p.cells.off)

@@ -27,13 +27,22 @@ func (c *Core) Bind(key *Packed, h, q uint64, stream uint32) (*Handle, Status) {
 // Add counts inc: OK, Full (the row was evicted and there is no room for it now) or Closed.
 func (b *Handle) Add(inc uint64) Status {
 	ref := b.ref.Load()
-	t := b.c.Pin()
-	g := b.c.gen.Load()
-	if g != nil && g.id == uint32(ref>>32) && g.Count(t, uint32(ref), inc) {
-		b.c.Unpin(t)
-		return OK
+	c := b.c
+	t := c.Pin()
+	if g := c.gen.Load(); g != nil && uint64(g.id) == ref>>32 {
+		row := uint32(ref)
+		if p, ok := g.Own(t, row); ok {
+			if n := *p + inc; n|inc < g.limit {
+				*p = n
+				c.Unpin(t)
+				return OK
+			}
+		} else if g.countShared(row, inc) {
+			c.Unpin(t)
+			return OK
+		}
 	}
-	b.c.Unpin(t)
+	c.Unpin(t)
 	return b.again(inc)
 }
 

@@ -2,45 +2,73 @@ package table
 
 import "sync/atomic"
 
-// find returns the row of the key, or the free slot where it belongs. The caller holds the partition lock of h, so
-// no one inserts the same key meanwhile; slots being filled under other locks are other keys and are passed over.
-func (c *Core) find(g *Gen, key *Packed, h, q uint64) (row uint32, found bool) {
+// Where a key is. Its hash names a bucket, the bucket a home (hintShift buckets share one) and a hint. A key is at
+// home+hint of its bucket, or else it is reached from home slot by slot, without passing a free one. A hint is set
+// once, from zero, by the first key of the bucket that finds its home taken; keys placed while it was zero were
+// placed by the second rule, so setting it loses none. Slots are never freed while the generation lives.
+
+// is reports whether the key with tag seed q is at row. Slots being filled are no key's.
+func (c *Core) is(g *Gen, row uint32, tag uint64, key *Packed, q uint64) bool {
+	if tag != Tag(q, row) {
+		return false
+	}
 	l := &c.layout
-	streamMask := (uint64(1)<<l.StreamBits - 1) << l.StreamShift
-	for row = g.Home(h); ; {
-		switch tag := atomic.LoadUint64(g.word(row, l.Words-1)); tag {
-		case 0:
-			return row, false
-		case Tag(q, row):
-			same := true
-			for i := range l.Words - 1 {
-				d := *g.word(row, i) ^ key[i]
-				if i == l.StreamWord {
-					d &^= streamMask
-				}
-				same = same && d == 0
-			}
-			if same {
-				return row, true
-			}
+	for i := range l.Words - 1 {
+		d := *g.word(row, i) ^ key[i]
+		if i == l.StreamWord {
+			d &^= (1<<l.StreamBits - 1) << l.StreamShift
 		}
-		if row++; uint64(row) == g.n {
+		if d != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// find returns the row of the key, or the first free slot from home on. The caller holds the bucket's partition lock,
+// so no one inserts the same key meanwhile; slots being filled under other locks are other keys and are passed over.
+func (c *Core) find(g *Gen, key *Packed, b, q uint64) (row uint32, found bool) {
+	tagWord := c.layout.Words - 1
+	if row = g.First(b); c.is(g, row, atomic.LoadUint64(g.word(row, tagWord)), key, q) {
+		return row, true
+	}
+	for row = g.Home(b); ; {
+		tag := atomic.LoadUint64(g.word(row, tagWord))
+		if tag == 0 {
+			return row, false
+		}
+		if c.is(g, row, tag, key, q) {
+			return row, true
+		}
+		if row++; row == g.n {
 			row = 0
 		}
 	}
 }
 
-// take claims a free slot for the key, at or after the home of h, fills it and publishes it by its tag. The caller
-// holds the partition lock of h and has room in the log at index i.
-func (c *Core) take(g *Gen, key *Packed, h, q uint64, stream uint32, i uint32) uint32 {
-	l := &c.layout
-	var row uint32
+// claim takes a free slot for the key: where its bucket's hint says, or from home on, with a hint left if there was none.
+func (c *Core) claim(g *Gen, key *Packed, b, q uint64) uint32 {
+	tagWord := c.layout.Words - 1
 	for {
-		row, _ = c.find(g, key, h, q)
-		if atomic.CompareAndSwapUint64(g.word(row, l.Words-1), 0, claimed) {
-			break
+		if row := g.First(b); atomic.CompareAndSwapUint64(g.word(row, tagWord), 0, claimed) {
+			return row
 		}
+		row, _ := c.find(g, key, b, q)
+		if !atomic.CompareAndSwapUint64(g.word(row, tagWord), 0, claimed) {
+			continue // taken under another partition's lock
+		}
+		if d := row - g.Home(b); Pinned && d <= maxHint && *g.hint(b) == 0 {
+			*g.hint(b) = uint8(d)
+		}
+		return row
 	}
+}
+
+// take claims a slot for the key, fills it and publishes it by its tag. The caller holds the bucket's partition lock
+// and has reserved place i of the log.
+func (c *Core) take(g *Gen, key *Packed, b, q uint64, stream uint32, i uint32) uint32 {
+	l := &c.layout
+	row := c.claim(g, key, b, q)
 	for w := range l.Words - 1 {
 		v := key[w]
 		if w == l.StreamWord {
@@ -81,13 +109,14 @@ func (c *Core) insert(key *Packed, h, q uint64, stream uint32, inc uint64) (ref 
 	if g == nil {
 		return 0, Closed
 	}
-	row, found := c.find(g, key, h, q)
+	b := g.Bucket(h)
+	row, found := c.find(g, key, b, q)
 	if !found {
 		i, ok := g.reserve()
 		if !ok {
 			return 0, Full
 		}
-		row = c.take(g, key, h, q, stream, i)
+		row = c.take(g, key, b, q, stream, i)
 	}
 	t := c.Pin()
 	done := g.Count(t, row, inc)

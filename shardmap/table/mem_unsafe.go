@@ -18,6 +18,9 @@ func (g *Gen) word(row uint32, i int) *uint64 {
 	return (*uint64)(unsafe.Add(g.slots, (uintptr(row)*uintptr(g.words)+uintptr(i))*8))
 }
 
+// hint returns the hint of bucket b.
+func (g *Gen) hint(b uint64) *uint8 { return (*uint8)(unsafe.Add(g.hints, b)) }
+
 // cell returns the counter of row in column col.
 func (g *Gen) cell(col int, row uint32) *uint64 {
 	return (*uint64)(unsafe.Add(g.cells, (uintptr(col)*g.stride+uintptr(row))*8))
@@ -38,3 +41,5 @@ func wordsAsBytes(w []uint64) []byte {
 }
 
 func loadTag(p *uint64) uint64 { return atomic.LoadUint64(p) }
+
+func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

@@ -14,6 +14,3 @@ type Heap struct{}
 func (Heap) Alloc(n int) ([]byte, func(), error) {
 	return wordsAsBytes(make([]uint64, (n+7)/8)), func() {}, nil
 }
-
-// DefaultRegion returns the region used where Config names none.
-func DefaultRegion() Region { return Heap{} }

@@ -31,7 +31,7 @@ type sealer struct {
 }
 
 func (s *sealer) init(g *Gen) {
-	n := g.n
+	n := int(g.n)
 	s.cur, s.drained, s.scanned, s.reported = g, 0, 0, 0
 	s.present = make([]uint64, (n+63)/64)
 	s.dims = make([]uint8, n)

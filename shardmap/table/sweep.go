@@ -52,7 +52,7 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 		k := c.key(old, row)
 		h, q := c.layout.Hash(&k, &c.seed)
 		at, _ := next.reserve()
-		return c.take(next, &k, h, q, c.stream(old, row), at)
+		return c.take(next, &k, next.Bucket(h), q, c.stream(old, row), at)
 	}
 	for i := range s.drained {
 		if !out[i] {
