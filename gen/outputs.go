@@ -15,5 +15,6 @@ var outputs = []struct {
 	gen  Generator
 }{
 	{"internal/asm/zblake3_avx512_amd64.s", amd64.BLAKE3AVX512},
+	{"internal/asm/zblake3_avx2_amd64.s", amd64.BLAKE3AVX2},
 	{"internal/asm/zstubs_amd64.go", amd64.Stubs},
 }

@@ -138,7 +138,31 @@ func (k *kernel) avx512(lanes int, pick operand.Mem) {
 	k.RET()
 }
 
-func (k *kernel) move(from, to operand.Op) { k.VMOVDQU32(from, to) }
+// move, insert and extract are the forms for AVX-512 registers, or the older
+// ones, which reach only the first 16 and do without AVX512VL.
+func (k *kernel) move(from, to operand.Op) {
+	if k.vex {
+		k.VMOVDQU(from, to)
+		return
+	}
+	k.VMOVDQU32(from, to)
+}
+
+func (k *kernel) insert(from, to operand.Op) {
+	if k.vex {
+		k.VINSERTI128(operand.U8(1), from, to, to)
+		return
+	}
+	k.VINSERTI32X4(operand.U8(1), from, to, to)
+}
+
+func (k *kernel) extract(from, to operand.Op) {
+	if k.vex {
+		k.VEXTRACTI128(operand.U8(1), from, to)
+		return
+	}
+	k.VEXTRACTI32X4(operand.U8(1), from, to)
+}
 
 // init512 sets words 8 to 15 of the state for the block.
 func (k *kernel) init512(v []reg.VecPhysical) {
@@ -249,15 +273,18 @@ func (k *kernel) load16(r []reg.VecPhysical, buf reg.GPPhysical) (ops []func()) 
 func (k *kernel) load8(r []reg.VecPhysical, buf reg.GPPhysical) (ops []func()) {
 	op := func(f func()) { ops = append(ops, f) }
 	for q := range 4 {
-		x, t := r[4*(q&1):4*(q&1)+4], r[8+4*(q&1):12+4*(q&1)]
+		x, t := r[:4], r[4:8]
+		if !k.vex && q&1 != 0 {
+			x, t = r[8:12], r[12:16]
+		}
 		for i := range 4 {
 			op(func() { k.MOVQ(k.row(i), reg.RAX) })
 			op(func() {
-				k.VMOVDQU32(operand.Mem{Base: reg.RAX, Index: offReg, Scale: 1, Disp: 16 * q}, x[i].AsX())
+				k.move(operand.Mem{Base: reg.RAX, Index: offReg, Scale: 1, Disp: 16 * q}, x[i].AsX())
 			})
 			op(func() { k.MOVQ(k.row(i+4), reg.RBX) })
 			op(func() {
-				k.VINSERTI32X4(operand.U8(1), operand.Mem{Base: reg.RBX, Index: offReg, Scale: 1, Disp: 16 * q}, x[i], x[i])
+				k.insert(operand.Mem{Base: reg.RBX, Index: offReg, Scale: 1, Disp: 16 * q}, x[i])
 			})
 		}
 		ops = append(ops, k.square(x, t)...)
@@ -308,9 +335,9 @@ func (k *kernel) store8(v []reg.VecPhysical) {
 	for j := range 4 {
 		k.MOVQ(field(offOut+8*j), reg.RAX)
 		k.MOVQ(field(offOut+8*(4+j)), reg.RBX)
-		k.VMOVDQU32(v[j].AsX(), operand.Mem{Base: reg.RAX})
-		k.VMOVDQU32(v[4+j].AsX(), operand.Mem{Base: reg.RAX, Disp: 16})
-		k.VEXTRACTI32X4(operand.U8(1), v[j], operand.Mem{Base: reg.RBX})
-		k.VEXTRACTI32X4(operand.U8(1), v[4+j], operand.Mem{Base: reg.RBX, Disp: 16})
+		k.move(v[j].AsX(), operand.Mem{Base: reg.RAX})
+		k.move(v[4+j].AsX(), operand.Mem{Base: reg.RAX, Disp: 16})
+		k.extract(v[j], operand.Mem{Base: reg.RBX})
+		k.extract(v[4+j], operand.Mem{Base: reg.RBX, Disp: 16})
 	}
 }

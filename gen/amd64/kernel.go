@@ -63,6 +63,7 @@ type kernel struct {
 	frame int         // bytes of the frame in use, from its aligned base
 	ptrs  int         // in the frame, 8 bytes a lane: where the kernel reads it
 	iv    operand.Mem // the constants
+	vex   bool        // AVX2 encodings only
 }
 
 // The general registers have fixed roles.

@@ -14,7 +14,7 @@ func Sum256(b []byte) [32]byte { return sumPath(cpufeat.Selected(), b) }
 func SumMany(dst [][32]byte, msgs [][]byte) { manyPath(cpufeat.Selected(), dst, msgs) }
 
 func sumPath(p cpufeat.Path, b []byte) (d [32]byte) {
-	if p == cpufeat.SSE41 || p == cpufeat.AVX2 {
+	if p == cpufeat.SSE41 {
 		return blake3.Sum256(b)
 	}
 	sum(p, &d, b)
@@ -23,7 +23,7 @@ func sumPath(p cpufeat.Path, b []byte) (d [32]byte) {
 
 func manyPath(p cpufeat.Path, dst [][32]byte, msgs [][]byte) {
 	dst = dst[:len(msgs)]
-	if p == cpufeat.SSE41 || p == cpufeat.AVX2 {
+	if p == cpufeat.SSE41 {
 		for i, m := range msgs {
 			dst[i] = blake3.Sum256(m)
 		}

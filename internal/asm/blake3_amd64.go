@@ -36,6 +36,8 @@ func hash(p cpufeat.Path, l *lanes, w int) {
 		hash16AVX512(l)
 	case p == cpufeat.AVX512:
 		hash8AVX512(l)
+	case p == cpufeat.AVX2:
+		hash8AVX2(l)
 	default:
 		hashGeneric(l, w)
 	}

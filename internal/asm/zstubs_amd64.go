@@ -12,6 +12,9 @@ func hash16AVX512(l *lanes)
 //go:noescape
 func hash8AVX512(l *lanes)
 
+//go:noescape
+func hash8AVX2(l *lanes)
+
 // An index that is not 0 does not compile: the kernels' offsets are those of lanes.
 var (
 	_ = [1]byte{}[unsafe.Offsetof(lanes{}.in)-0]
