@@ -98,6 +98,7 @@ func (c *Core) Init(l Layout, cfg Config) error {
 	} else if c.seed = randomSeed(); c.seed == (Seed{}) {
 		return fmt.Errorf("%w: no randomness for the hash seed", ErrConfig)
 	}
+	c.seed[3] |= 1 // an odd factor keeps the tails of keys apart in their tags
 	if cfg.Region == nil {
 		cfg.Region = DefaultRegion()
 	}

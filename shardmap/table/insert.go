@@ -149,3 +149,10 @@ func (c *Core) dim(k *Packed) uint8 {
 	}
 	return uint8(k[c.layout.DimWord] >> c.layout.DimShift)
 }
+
+// AtFirst reports whether the key is where Add looks first: the hit rate of the hints, for tests.
+func (c *Core) AtFirst(key *Packed, h, q uint64) bool {
+	g := c.sealer.cur
+	row := g.First(g.Bucket(h))
+	return c.is(g, row, atomic.LoadUint64(g.word(row, c.layout.Words-1)), key, q)
+}
