@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	accounting "github.com/ron-accounting/ron-accounting"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/live"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/report"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
@@ -147,6 +148,9 @@ func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, st
 			break
 		}
 		r, err := runOne(ctx, set, out.quiet, human, stderr)
+		if bad := new(accounting.OptionError); errors.As(err, &bad) {
+			return usagef("%s: %w", set.Spec.Name, err)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", set.Spec.Name, err)
 		}

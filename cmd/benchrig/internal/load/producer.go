@@ -82,6 +82,7 @@ func (p *producer) run(target Target, start time.Time, length time.Duration, row
 			}
 		} else {
 			if done >= rows {
+				p.wait(start, length) // the quiet end of a burst's period is part of the load
 				return
 			}
 			n = int(min(uint64(n), rows-done))

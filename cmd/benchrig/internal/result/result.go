@@ -47,6 +47,7 @@ type Record struct {
 	Count    uint64            `json:"count"`
 	Units    string            `json:"units"`
 	Rejected map[string]uint64 `json:"rejected"` // rows, by the error's text
+	HotNS    float64           `json:"hot_ns"`   // one thread, one key in the cache, before the load: what the seed's target is for
 	Latency  Quantiles         `json:"latency_ns"`
 	Lag      Quantiles         `json:"lag_us"`
 }
@@ -137,12 +138,12 @@ func Of(h *hdrhistogram.Histogram, unit float64) Quantiles {
 	if h.TotalCount() == 0 {
 		return Quantiles{}
 	}
-	at := func(q float64) float64 { return round(float64(h.ValueAtQuantile(q)) / unit) }
-	return Quantiles{round(h.Mean() / unit), at(50), at(95), at(99), at(99.9), round(float64(h.Max()) / unit)}
+	at := func(q float64) float64 { return Round(float64(h.ValueAtQuantile(q)) / unit) }
+	return Quantiles{Round(h.Mean() / unit), at(50), at(95), at(99), at(99.9), Round(float64(h.Max()) / unit)}
 }
 
-// round keeps four significant digits: more would be noise.
-func round(v float64) float64 {
+// Round keeps four significant digits: more would be noise.
+func Round(v float64) float64 {
 	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0
 	}

@@ -38,7 +38,8 @@ func (r *Result) Summary(w io.Writer, s Style) {
 	p("")
 	p("%s  %s, %s for %.1f s", s.paint("1", strings.ToUpper(r.Workload)), r.Profile, offered, r.DurationS)
 	p("  recorded   %s rows at %s rows/s, %s units", Count(float64(r.Record.Count)), Count(r.Rate.Achieved), r.Record.Units)
-	p("             a Record call %s ns on average (p99 %s); batches started %s µs late at p99", num(r.Record.Latency.Mean), num(r.Record.Latency.P99), num(r.Record.Lag.P99))
+	p("             a Record call took %s ns in this load (p99 %s), %s on a key in the cache; batches of 64 began %s µs late at p99",
+		num(r.Record.Latency.Mean), num(r.Record.Latency.P99), num(r.Record.HotNS), num(r.Record.Lag.P99))
 	p("  sealed     %d slices, %s rows, %s; %s µs a slice at p99", r.Seal.Slices, Count(float64(r.Seal.Rows)), Bytes(r.Seal.Bytes), num(r.Seal.PerSlice.P99))
 	p("  exported   %d acked, %d duplicates, %d failed, %d retries; ack after %s ms at p50, %s at p99", r.Export.OK, r.Export.Dup, r.Export.Fail, sum(r.Export.Retries), num(r.Export.Latency.P50), num(r.Export.Latency.P99))
 	if r.WAL.Enabled {
@@ -161,4 +162,4 @@ func Bytes(n uint64) string {
 }
 
 // Seconds is d for a JSON field.
-func Seconds(d time.Duration) float64 { return round(d.Seconds()) }
+func Seconds(d time.Duration) float64 { return Round(d.Seconds()) }

@@ -58,6 +58,12 @@ var Options = []Option{
 		}
 		return nil
 	}},
+	{"cold", "", "do not make the keys beforehand: the first Record of each is measured too (w3 always)", func(s *Settings, v string) (err error) {
+		if s.Cold, err = strconv.ParseBool(v); err != nil {
+			return want("true or false")
+		}
+		return nil
+	}},
 	{"metrics-addr", "ADDR", "serve Prometheus metrics on ADDR while it runs", text(func(s *Settings) *string { return &s.Metrics })},
 	{"drain", "D", "how long to wait for the ledger at the end (1m)", duration(func(s *Settings) *time.Duration { return &s.Drain }, 1)},
 	{"tenants", "N", "tenants of the workload", integer(func(s *Settings) *int { return &s.Spec.Tenants })},

@@ -78,6 +78,15 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 	}
 	defer func() { err = errors.Join(err, cleanup()) }()
 
+	if !set.Cold {
+		hooks.Phase("making the keys: service levels are for the steady state")
+		if err := s.warm(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.hot(); err != nil {
+		return nil, err
+	}
 	hooks.Phase("running")
 	l := s.offer(ctx)
 	s.cost(l, perRow)
@@ -131,7 +140,7 @@ func calibrate(ctx context.Context, set *Settings) time.Duration {
 // open makes the directory, the sink and the recorder. cleanup closes what is still open.
 func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
 	var undo []func() error
-	cleanup = func() (err error) {
+	undoAll := func() (err error) {
 		for i := len(undo) - 1; i >= 0; i-- {
 			err = errors.Join(err, undo[i]())
 		}
@@ -139,7 +148,7 @@ func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, cleanup())
+			err = errors.Join(err, undoAll())
 		}
 	}()
 	if s.dir = s.set.Dir; s.dir == "" {
@@ -179,7 +188,7 @@ func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
 	}
 	s.exports = watchExports(events)
 	s.ready = watchReadiness(s.rec.Readiness)
-	return cleanup, nil
+	return undoAll, nil
 }
 
 // options are the recorder's: a quarter of capacity more than the workload has keys, and a stream for each of its streams.
@@ -211,6 +220,33 @@ func (s *session) options(events *accounting.Events) accounting.Options {
 		FsyncInterval: set.FsyncEach,
 	}
 	return o
+}
+
+// warm makes every key of the workload without counting anything.
+func (s *session) warm() error {
+	gen := workload.NewGenerator(s.set.Spec, 0, 1)
+	for i := range s.set.Spec.Total() {
+		if _, err := s.rec.Counter(gen.Key(uint32(i))); err != nil {
+			return fmt.Errorf("making key %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// hotCalls is how often hot counts one unit on the first key.
+const hotCalls = 1 << 18
+
+// hot times Record as the seed's target has it: one thread, one key, everything in the cache.
+func (s *session) hot() error {
+	key := workload.NewGenerator(s.set.Spec, 0, 1).Key(0)
+	start := time.Now()
+	for range hotCalls {
+		if err := s.rec.Record(key, 1); err != nil {
+			return err
+		}
+	}
+	s.res.Record.HotNS = result.Round(float64(time.Since(start)) / hotCalls)
+	return nil
 }
 
 // target hands batches to the recorder.
@@ -303,6 +339,7 @@ func (s *session) prove(l *load.Load) error {
 		return fmt.Errorf("reading the ledger back: %w", err)
 	}
 	totals := l.Totals()
+	totals[0] += hotCalls
 	gen := workload.NewGenerator(s.set.Spec, 0, 1)
 	units := new(big.Int)
 	diff := book.Compare(func(yield func(conserve.Expected) bool) {

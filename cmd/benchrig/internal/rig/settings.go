@@ -26,6 +26,7 @@ type Settings struct {
 	Producers int
 	Dir       string // where the ledger and the WAL are kept; "": a temporary directory, removed at the end
 	Short     bool
+	Cold      bool   // keys are made while they are recorded, not beforehand
 	Metrics   string // address of a Prometheus endpoint while it runs
 	Drain     time.Duration
 
@@ -42,6 +43,7 @@ func Defaults(name string) (*Settings, error) {
 		return nil, err
 	}
 	s := &Settings{Spec: spec, CapMB: 512, Fsync: "on-seal", Sink: "ledger", Producers: runtime.GOMAXPROCS(0), Drain: time.Minute, set: map[string]string{}}
+	s.Cold = spec.Every > 0 // a burst's first visit to its keys is what it is about
 	if spec.WAL {
 		s.WAL, s.Jitter = true, Span{0, 5 * time.Millisecond}
 	}
@@ -78,6 +80,8 @@ func (s *Settings) Finish() error {
 		s.Profile = "micronode"
 	}
 	bad(s.Duration >= 100*time.Millisecond && s.Duration <= 30*24*time.Hour, "duration: got %v, want 100ms to 720h", s.Duration)
+	w := s.Spec.Window
+	bad(w >= time.Second && w <= time.Hour && 24*time.Hour%w == 0, "window: got %v, want 1s to 1h, a divisor of a day", w)
 	bad(s.Producers >= 1 && s.Producers <= 1024, "producers: got %d, want 1 to 1024", s.Producers)
 	bad(s.CapMB >= 1 && s.CapMB <= 1<<20, "cap-mb: got %d, want 1 to 1048576", s.CapMB)
 	for _, name := range []string{"cap-mb", "fsync", "fsync-jitter"} {
@@ -109,7 +113,7 @@ func (s *Settings) checkDims() error {
 func (s *Settings) Asked() map[string]any {
 	out := map[string]any{
 		"tenants": s.Spec.Tenants, "dims": s.Spec.Dims, "keys": s.Spec.Keys, "sink": s.Sink, "window": s.Spec.Window.String(),
-		"producers": s.Producers, "duration": s.Duration.String(), "wal": s.WAL, "short": s.Short,
+		"producers": s.Producers, "duration": s.Duration.String(), "wal": s.WAL, "short": s.Short, "cold": s.Cold,
 	}
 	if s.WAL {
 		out["cap_mb"], out["fsync"], out["fsync_jitter"] = s.CapMB, s.Fsync, fmt.Sprintf("%v-%v", s.Jitter.Least, s.Jitter.Most)

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// exec runs benchrig in-process.
+func exec(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	return execCtx(t.Context(), args...)
+}
+
+func execCtx(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(ctx, args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Wrong usage is exit 2, and says what was got and what is allowed.
+func TestUsageErrors(t *testing.T) {
+	unknown := write(t, "unknown.json", `{"workload":"W2","speed":1}`)
+	other := write(t, "other.json", `{"workload":"W2"}`)
+	broken := write(t, "broken.json", `{"workload":`)
+	value := write(t, "value.json", `{"workload":"W2","rate":"fast"}`)
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"bogus"}, []string{`"bogus"`}},
+		{[]string{"--bogus"}, []string{"--bogus"}},
+		{[]string{"run"}, []string{"w1, w2, w3, w4"}},
+		{[]string{"run", "w9"}, []string{`"w9"`, "w1, w2, w3, w4"}},
+		{[]string{"run", "w1", "w2"}, []string{"at most 1"}},
+		{[]string{"run", "w1", "--speed", "1"}, []string{"--speed"}},
+		{[]string{"run", "w1", "--rate", "0"}, []string{`"0"`, "1 to 1e10"}},
+		{[]string{"run", "w1", "--rate", "fast"}, []string{`"fast"`, "max"}},
+		{[]string{"run", "w1", "--window", "1500ms"}, []string{"whole seconds"}},
+		{[]string{"run", "w1", "--window", "7s"}, []string{"window", "7s", "divisor"}},
+		{[]string{"run", "w1", "--sink", "ftp://x"}, []string{"ftp://x", "memory, ledger"}},
+		{[]string{"run", "w1", "--fsync", "sometimes"}, []string{"sometimes", "on-seal"}},
+		{[]string{"run", "w1", "--fsync", "never"}, []string{"needs a WAL"}},
+		{[]string{"run", "w1", "--wal", "--profile", "micronode"}, []string{"micronode with a WAL"}},
+		{[]string{"run", "w1", "--chaos", "fire=1"}, []string{"fire", "outage="}},
+		{[]string{"run", "w1", "--producers", "0"}, []string{`"0"`}},
+		{[]string{"run", "w1", "--dims", "apples"}, []string{"apples", "bytes"}},
+		{[]string{"run", "--config", unknown}, []string{`"speed"`, "tenants"}},
+		{[]string{"run", "w1", "--config", other}, []string{"W2", "w1"}},
+		{[]string{"run", "--config", broken}, []string{"JSON"}},
+		{[]string{"run", "--config", value}, []string{`"fast"`}},
+		{[]string{"run", "--config", "missing.json"}, []string{"missing.json"}},
+		{[]string{"verify"}, []string{"arg"}},
+		{[]string{"ledger", "usage"}, []string{"--file"}},
+		{[]string{"ledger", "usage", "--file", "x", "--group", "colour"}, []string{"colour", "tenant"}},
+		{[]string{"ledger", "streams", "--file", "x", "--tenant", "7"}, []string{`"7"`, "32"}},
+		{[]string{"ledger", "serve", "--file", "x"}, []string{"--addr", "--uds"}},
+	} {
+		code, _, stderr := exec(t, c.args...)
+		if code != exitUsage {
+			t.Errorf("%q: exit %d, want 2: %s", c.args, code, stderr)
+		}
+		for _, w := range c.want {
+			if !strings.Contains(stderr, w) {
+				t.Errorf("%q: %q does not say %q", c.args, stderr, w)
+			}
+		}
+	}
+}
+
+// lookup follows a path of JSON keys.
+func lookup(doc any, path string) (any, bool) {
+	for key := range strings.SplitSeq(path, ".") {
+		m, ok := doc.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if doc, ok = m[key]; !ok {
+			return nil, false
+		}
+	}
+	return doc, true
+}
+
+// passed is 0, or 4: on a busy machine a service level may be missed, which is not what these tests are about.
+func passed(code int) bool { return code == exitOK || code == exitSLO }
+
+// One run: the result has the contract's fields, nothing is lost, the ledger it leaves verifies, sums up to what was
+// recorded, and a changed byte in it is found and named.
+func TestRunVerifyUsage(t *testing.T) {
+	dir := t.TempDir()
+	code, stdout, stderr := exec(t, "run", "w1", "--duration", "1500ms", "--dir", dir, "--json", "-", "--report", filepath.Join(dir, "r.html"))
+	if !passed(code) {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	var doc any
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil {
+		t.Fatalf("the standard output is not one JSON document: %v", err)
+	}
+	for _, path := range strings.Fields(`schema workload profile seed config host.cpu host.cores host.os host.arch host.go host.path host.commit
+		duration_s rate.offered rate.achieved record.count record.units record.rejected record.latency_ns.mean record.latency_ns.p50
+		record.latency_ns.p95 record.latency_ns.p99 record.latency_ns.p999 record.latency_ns.max record.lag_us.p99 seal.slices seal.rows
+		seal.bytes seal.per_slice_us.p99 seal.coalesced export.ok export.dup export.retries export.fail export.latency_ms.p99
+		ordering_wait_ms.p99 degraded.seconds degraded.longest_s wal.enabled wal.fsyncs wal.fsync_ms.p99 wal.peak_bytes wal.corrupt
+		cpu.core_percent cpu.generator_core_percent cpu.ns_per_row rss_mib.steady rss_mib.peak rss_mib.anon conservation.recorded
+		conservation.open conservation.pending conservation.acked conservation.gap conservation.saturated conservation.rejected
+		conservation.ledger conservation.lost conservation.double slo pass`) {
+		if _, ok := lookup(doc, path); !ok {
+			t.Errorf("the result has no %s", path)
+		}
+	}
+	units, _ := lookup(doc, "record.units")
+	for path, want := range map[string]any{"conservation.lost": "0", "conservation.double": "0", "conservation.ledger": units, "conservation.acked": units, "workload": "w1", "schema": 1.0} {
+		if got, _ := lookup(doc, path); got != want {
+			t.Errorf("%s: got %v, want %v", path, got, want)
+		}
+	}
+	if rows, _ := lookup(doc, "record.count"); rows != 75_000.0 {
+		t.Errorf("record.count: got %v, want 75000", rows)
+	}
+	if page, err := os.ReadFile(filepath.Join(dir, "r.html")); err != nil || !bytes.Contains(page, []byte("<svg")) || bytes.Contains(page, []byte("http")) {
+		t.Errorf("the report has no chart, or asks the network for something (%v)", err)
+	}
+	file := filepath.Join(dir, "ledger.db")
+	if code, stdout, stderr := exec(t, "verify", file); code != exitOK || !strings.Contains(stdout, "every chain holds") {
+		t.Errorf("verify: exit %d: %s%s", code, stdout, stderr)
+	}
+	if code, stdout, _ := exec(t, "ledger", "usage", "--file", file, "--json"); code != exitOK || !strings.Contains(stdout, `"units":"`+units.(string)+`"`) {
+		t.Errorf("usage: exit %d: %s, want %v units", code, stdout, units)
+	}
+	if code, stdout, _ := exec(t, "ledger", "streams", "--file", file); code != exitOK || strings.Count(stdout, "bytes") != 1 {
+		t.Errorf("streams: exit %d: %s", code, stdout)
+	}
+	tamper(t, file)
+	if code, stdout, _ := exec(t, "verify", file); code != exitLoss || !strings.Contains(stdout, "BROKEN") || !strings.Contains(stdout, "seq") {
+		t.Errorf("verify after a change: exit %d: %s", code, stdout)
+	}
+}
+
+// tamper changes one byte within a stored slice: of the dimension's name in its head.
+func tamper(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b, []byte("\xa2\x64head"))
+	if at < 0 {
+		t.Fatal("no slice in the ledger's file")
+	}
+	b[at+200] ^= 1
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRunConfigFile(t *testing.T) {
+	config := write(t, "w2.json", `{"workload":"W2","rate":20000,"tenants":10,"dims":["bytes","requests","cpu","gpu_ms"],"mins":0.02}`)
+	code, stdout, stderr := exec(t, "run", "--config", config, "--sink", "memory", "--json", "-", "--quiet")
+	if !passed(code) {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	var doc any
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := lookup(doc, "conservation.streams"); n != 40.0 {
+		t.Errorf("%v streams, want 10 tenants × 4 dimensions", n)
+	}
+	if stderr != "" {
+		t.Errorf("--quiet wrote %q", stderr)
+	}
+}
+
+// An interrupt ends a run early, with its proof and its summary.
+func TestRunInterrupted(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	code, stdout, _ := execCtx(ctx, "run", "w1", "--duration", "1h", "--sink", "memory")
+	if !passed(code) || !strings.Contains(stdout, "interrupted") || !strings.Contains(stdout, "lost 0") || time.Since(start) > 30*time.Second {
+		t.Errorf("exit %d after %v: %s", code, time.Since(start), stdout)
+	}
+}
+
+// Every example of every command's help runs: in a directory that holds the files they name, with short loads.
+func TestExamples(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if code, _, stderr := exec(t, "run", "w1", "--duration", "1s", "--dir", ".", "--quiet"); !passed(code) {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	if err := os.WriteFile("w2.json", []byte(`{"workload":"W2","tenants":10}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own := map[string]bool{"run": true, "verify": true, "ledger": true, "serve": true, "usage": true, "streams": true, "cpu": true}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, c := range cmd.Commands() {
+			if own[c.Name()] {
+				walk(c)
+				if c.Runnable() && c.Example == "" && !c.HasSubCommands() {
+					t.Errorf("%s has no example", c.CommandPath())
+				}
+			}
+		}
+		for line := range strings.SplitSeq(cmd.Example, "\n") {
+			if args := strings.Fields(line); len(args) > 1 {
+				example(t, args[1:])
+			}
+		}
+	}
+	started := false
+	walk(newRoot(&started))
+}
+
+// example runs one, made short. What waits for an interrupt gets one.
+func example(t *testing.T, args []string) {
+	t.Helper()
+	line := strings.Join(args, " ")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	switch {
+	case strings.Contains(line, "/var/lib") || strings.HasPrefix(line, "run all") || strings.HasPrefix(line, "run w4"):
+		return // needs what is not here, or is a minute's work: the tests of the parts stand for it
+	case args[0] == "run":
+		args = append(args, "--duration", "1s", "--quiet")
+	case strings.HasPrefix(line, "ledger serve"):
+		ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+	}
+	if code, stdout, stderr := execCtx(ctx, args...); !passed(code) {
+		t.Errorf("%s: exit %d: %s%s", line, code, stdout, stderr)
+	}
+}
