@@ -1,6 +1,9 @@
 package main
 
-import "github.com/ron-accounting/ron-accounting/gen/amd64"
+import (
+	"github.com/ron-accounting/ron-accounting/gen/amd64"
+	"github.com/ron-accounting/ron-accounting/gen/arm64"
+)
 
 // Generator returns the whole text of one generated file. It must be a pure
 // function of its own source: not of the host, the date, the arguments or the
@@ -16,5 +19,7 @@ var outputs = []struct {
 }{
 	{"internal/asm/zblake3_avx512_amd64.s", amd64.BLAKE3AVX512},
 	{"internal/asm/zblake3_avx2_amd64.s", amd64.BLAKE3AVX2},
+	{"internal/asm/zblake3_neon_arm64.s", arm64.BLAKE3NEON},
+	{"internal/asm/zstubs_arm64.go", arm64.Stubs},
 	{"internal/asm/zstubs_amd64.go", amd64.Stubs},
 }

@@ -24,5 +24,9 @@ func widthFor(p cpufeat.Path, n int) int {
 
 // hash runs the kernel of path p over w lanes, where w is what widthFor said.
 func hash(p cpufeat.Path, l *lanes, w int) {
+	if p == cpufeat.NEON {
+		hash4NEON(l)
+		return
+	}
 	hashGeneric(l, w)
 }
