@@ -45,8 +45,9 @@ func newAlias(n int, exponent float64) *alias {
 
 func (a *alias) pick(r uint64) uint32 {
 	k := uint32((r >> 32) * uint64(len(a.threshold)) >> 32)
-	if uint32(r) <= a.threshold[k] {
-		return k
+	other := a.other[k] // loaded in any case: a conditional move, where a branch would be mispredicted
+	if uint32(r) > a.threshold[k] {
+		k = other
 	}
-	return a.other[k]
+	return k
 }

@@ -5,6 +5,9 @@ import "math/bits"
 // BatchSize is the number of Record calls that are timed together.
 const BatchSize = 64
 
+// fewKeys is how many keys are kept ready: as many as leave most of a second-level cache to the recorder.
+const fewKeys = 4096
+
 // Batch is up to BatchSize increments, with the numbers of their keys.
 type Batch struct {
 	Keys  [BatchSize]Key
@@ -26,6 +29,7 @@ func (b *Batch) Reject(i int, err error) {
 type Generator struct {
 	spec    Spec
 	heads   []Key // a stream's keys but for the subject and the namespace
+	keys    []Key // all keys, of a workload with few; nil else
 	zipf    *alias
 	state   uint64
 	salt    uint64
@@ -46,6 +50,13 @@ func NewGenerator(s Spec, producer, producers int) *Generator {
 	g.state = mix(g.salt+uint64(producer)+1, 0xd1342543de82ef95)
 	for i := range g.heads {
 		g.heads[i] = Key{Tenant: id(g.salt^0x7465, uint64(i/len(s.Dims))), Dimension: dimension(i % len(s.Dims))}
+	}
+	if s.Total() <= fewKeys {
+		keys := make([]Key, s.Total())
+		for i := range keys {
+			keys[i] = g.Key(uint32(i))
+		}
+		g.keys = keys
 	}
 	if s.Zipf > 0 {
 		g.zipf = newAlias(s.Keys, s.Zipf)
@@ -96,8 +107,12 @@ func (g *Generator) Fill(b *Batch, n int) {
 		}
 		i := stream*per + key
 		k := &b.Keys[j]
-		*k = g.heads[stream]
-		g.finish(k, i)
+		if g.keys != nil {
+			*k = g.keys[i]
+		} else {
+			*k = g.heads[stream]
+			g.finish(k, i)
+		}
 		b.Index[j] = uint32(i)
 		b.Incs[j] = 1 + uint64(uint32(r>>16)&g.incMask[k.Dimension])
 	}
