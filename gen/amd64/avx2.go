@@ -58,6 +58,12 @@ func (k *kernel) avx2(sixtyFour operand.Mem, turn [2]operand.Mem) {
 	k.JEQ(k.to("load"))
 	k.MOVL(endsReg, reg.EAX)
 	k.redirect("tail", reg.EAX)
+	k.Comment("Lanes that have ended repeat lane 0, and follow it to its tail for the last block.")
+	k.CMPL(blockReg, field(offLast))
+	k.JNE(k.to("load"))
+	k.MOVL(endsReg, reg.EAX)
+	k.XORL(operand.U32(0xff), reg.EAX)
+	k.park("follow", reg.EAX)
 	k.Label(k.label("load"))
 	for _, f := range k.load8(v[8:], curReg) {
 		f()

@@ -77,6 +77,23 @@ hash8AVX2_tail:
 	JNZ  hash8AVX2_tail
 
 hash8AVX2_tail_done:
+	// Lanes that have ended repeat lane 0, and follow it to its tail for the last block.
+	CMPL  DX, 448(DI)
+	JNE   hash8AVX2_load
+	MOVL  CX, AX
+	XORL  $0x000000ff, AX
+	TESTL AX, AX
+	JZ    hash8AVX2_follow_done
+
+hash8AVX2_follow:
+	BSFL AX, BX
+	MOVQ 832(R9), R10
+	MOVQ R10, 832(R9)(BX*8)
+	LEAL -1(AX), BX
+	ANDL BX, AX
+	JNZ  hash8AVX2_follow
+
+hash8AVX2_follow_done:
 hash8AVX2_load:
 	MOVQ         832(R9), AX
 	VMOVDQU      (AX)(SI*1), X8

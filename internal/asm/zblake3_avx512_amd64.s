@@ -233,7 +233,15 @@ hash16AVX512_tail:
 	JNZ  hash16AVX512_tail
 
 hash16AVX512_tail_done:
-	MOVL  CX, AX
+	// Lanes that have ended repeat lane 0, and follow it to its tail for the last block.
+	MOVL CX, AX
+	LEAL 1(DX), BX
+	CMPL BX, 448(DI)
+	JNE  hash16AVX512_more
+	MOVL R11, AX
+	XORL $0x0000ffff, AX
+
+hash16AVX512_more:
 	TESTL AX, AX
 	JZ    hash16AVX512_park_done
 
@@ -2272,7 +2280,15 @@ hash8AVX512_tail:
 	JNZ  hash8AVX512_tail
 
 hash8AVX512_tail_done:
-	MOVL  CX, AX
+	// Lanes that have ended repeat lane 0, and follow it to its tail for the last block.
+	MOVL CX, AX
+	LEAL 1(DX), BX
+	CMPL BX, 448(DI)
+	JNE  hash8AVX512_more
+	MOVL R11, AX
+	XORL $0x000000ff, AX
+
+hash8AVX512_more:
 	TESTL AX, AX
 	JZ    hash8AVX512_park_done
 

@@ -1,0 +1,54 @@
+//go:build !purego
+
+package asm
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ron-accounting/ron-accounting/internal/cpufeat"
+)
+
+// TestRequires holds the dispatcher to the generated code: a path is available
+// only where every feature is that its kernels' `// Requires:` lines name.
+func TestRequires(t *testing.T) {
+	function := regexp.MustCompile(`(?m)^// Requires: (.*)\nTEXT ·hash\d+([A-Z0-9]+)\(SB\)`)
+	text := regexp.MustCompile(`(?m)^TEXT `)
+	files, err := filepath.Glob("z*_amd64.s")
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := function.FindAllSubmatch(b, -1)
+		if len(found) == 0 || len(found) != len(text.FindAll(b, -1)) {
+			t.Errorf("%s: %d functions with a Requires line, %d in all", name, len(found), len(text.FindAll(b, -1)))
+		}
+		for _, f := range found {
+			p, err := cpufeat.ParsePath(string(f[2]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			have := cpufeat.Requires(p)
+			for _, need := range strings.Split(string(f[1]), ", ") {
+				if !slices.Contains(have, need) {
+					t.Errorf("%s: %s needs %s, which the dispatcher does not check (%v)", name, p, need, have)
+				}
+			}
+			if cpufeat.Available(p) {
+				for _, h := range have {
+					if !slices.Contains(cpufeat.Features(), h) {
+						t.Errorf("%s is available without %s", p, h)
+					}
+				}
+			}
+		}
+	}
+}
