@@ -3,6 +3,8 @@ package table
 import (
 	"fmt"
 	"math/bits"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 )
@@ -104,7 +106,7 @@ func (c *Core) newGen(id uint32, capacity int) (*Gen, error) {
 	}
 	g := &Gen{
 		limit: 1 << (63 - bits.Len(uint(max(cols, 1)-1))), n: uint32(n), buckets: uint64(homes) << hintShift, stride: p.stride, cols: cols, id: id,
-		words: c.layout.Words, capacity: uint32(capacity), log: make([]uint32, capacity), region: mem, free: free,
+		words: c.layout.Words, capacity: uint32(capacity), log: make([]uint32, capacity), region: mem,
 	}
 	if Pinned {
 		g.hints = bytePointer(make([]byte, homes<<hintShift))
@@ -116,5 +118,10 @@ func (c *Core) newGen(id uint32, capacity int) (*Gen, error) {
 		g.baseLo[i] = words(at(m, p.lo[i].off), uint32(n))
 		g.baseHi[i] = words(at(m, p.hi[i].off), uint32(n))
 	}
+	once := sync.OnceFunc(free)
+	g.free = once
+	// For maps that are dropped. Collection stops the world after it has found g unreachable, so not even a pinned
+	// section that holds no more than a slot's address can be in the memory when it goes.
+	runtime.AddCleanup(g, func(f func()) { f() }, once)
 	return g, nil
 }

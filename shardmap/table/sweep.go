@@ -91,13 +91,6 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 	c.drain()
 	s.seen = seen
 	rep.Rebuilt, rep.Rows = true, int(next.used.Load())
-	old.release()
+	old.free() // its memory; nobody is in it
 	return rep, nil
-}
-
-// release gives the region back. The caller knows that nobody is in the generation.
-func (g *Gen) release() {
-	if g.free != nil {
-		g.free()
-	}
 }
