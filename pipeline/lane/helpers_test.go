@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type referee struct {
 	sink   *memory.Sink
 	behave func(ctx context.Context, call int, batch []canon.SealedSlice) ([]export.Result, bool) // true: these are the answers
-	gaps   bool                                                                                    // seqs may be skipped by declared gaps
+	gaps   bool                                                                                   // seqs may be skipped by declared gaps
 
 	mu      sync.Mutex
 	calls   int
@@ -123,7 +123,9 @@ func (f *referee) Put(ctx context.Context, s canon.SealedSlice) (export.Ack, err
 // single hides PutBatch.
 type single struct{ e export.Exporter }
 
-func (s single) Put(ctx context.Context, x canon.SealedSlice) (export.Ack, error) { return s.e.Put(ctx, x) }
+func (s single) Put(ctx context.Context, x canon.SealedSlice) (export.Ack, error) {
+	return s.e.Put(ctx, x)
+}
 
 // rig is a router with its streams and what its hooks said.
 type rig struct {

@@ -64,11 +64,13 @@ func TestSingleExporter(t *testing.T) {
 func TestBadAnswers(t *testing.T) {
 	ok := export.Result{Ack: export.AckOK}
 	for name, bad := range map[string]func([]canon.SealedSlice) []export.Result{
-		"nothing":       func(b []canon.SealedSlice) []export.Result { return nil },
-		"one too few":   func(b []canon.SealedSlice) []export.Result { return make([]export.Result, len(b)-1) },
-		"one too many":  func(b []canon.SealedSlice) []export.Result { return append(all(len(b), nil), ok) },
-		"zero acks":     func(b []canon.SealedSlice) []export.Result { return make([]export.Result, len(b)) },
-		"unknown ack":   func(b []canon.SealedSlice) []export.Result { return []export.Result{{Ack: 9}, {Ack: 9}, {Ack: 9}, {Ack: 9}} },
+		"nothing":      func(b []canon.SealedSlice) []export.Result { return nil },
+		"one too few":  func(b []canon.SealedSlice) []export.Result { return make([]export.Result, len(b)-1) },
+		"one too many": func(b []canon.SealedSlice) []export.Result { return append(all(len(b), nil), ok) },
+		"zero acks":    func(b []canon.SealedSlice) []export.Result { return make([]export.Result, len(b)) },
+		"unknown ack": func(b []canon.SealedSlice) []export.Result {
+			return []export.Result{{Ack: 9}, {Ack: 9}, {Ack: 9}, {Ack: 9}}
+		},
 		"panic":         func(b []canon.SealedSlice) []export.Result { panic("boom") },
 		"runtime panic": func(b []canon.SealedSlice) []export.Result { return b2r(nil)[:len(b)] },
 		"500":           func(b []canon.SealedSlice) []export.Result { return all(len(b), remote(500, 0)) },
