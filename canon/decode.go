@@ -1,7 +1,5 @@
 package canon
 
-import "math/bits"
-
 // Decode reads one slice and copies its bytes. It accepts exactly what Encode writes; any other input is a *SchemaError.
 func Decode(b []byte) (SealedSlice, error) {
 	s, err := View(b)
@@ -44,20 +42,9 @@ func parse(b []byte) (s SealedSlice, err error) {
 		return SealedSlice{}, c.err
 	}
 	s.rows, s.n = int32(c.off), int32(n)
-	var r, last Row
-	for i := range n {
-		off := c.off
-		c.row(&r)
-		if c.err == nil && i > 0 && last.Compare(&r) >= 0 {
-			c.fail(off, RuleRowOrder)
-		}
-		if c.err != nil {
-			return SealedSlice{}, c.err
-		}
-		var carry uint64
-		s.unitsLo, carry = bits.Add64(s.unitsLo, r.Inc, 0)
-		s.unitsHi += carry
-		last = r
+	c.rows(&s)
+	if c.err != nil {
+		return SealedSlice{}, c.err
 	}
 	if c.off < len(b) {
 		return SealedSlice{}, &SchemaError{Offset: c.off, Rule: RuleTrailing}
@@ -190,21 +177,4 @@ func (c *cursor) link() int32 {
 		return 0
 	}
 	return int32(at)
-}
-
-// row reads one row.
-func (c *cursor) row(r *Row) {
-	at := c.off
-	if n, ok := c.arg(majorArray, RuleRow); ok && n != 3 {
-		c.fail(at, RuleRow)
-	}
-	var ns uint64
-	if at = c.off; c.uint(&ns) && ns>>32 != 0 {
-		c.fail(at, RuleNamespace)
-	}
-	r.Namespace = uint32(ns)
-	c.id(&r.Subject)
-	if at = c.off; c.uint(&r.Inc) && r.Inc == 0 {
-		c.fail(at, RuleInc)
-	}
 }

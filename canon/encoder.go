@@ -19,8 +19,7 @@ type Encoder struct {
 	buf   []byte
 	begun []SealedSlice // bytes and digest are filled in by Seal
 	place []place       // of the slices in buf, parallel to begun
-	msgs  [][]byte
-	sums  []Digest
+	head  []byte        // scratch for checking a head
 
 	open  bool
 	wide  int    // bytes that Begin left for the header of the array of rows
@@ -113,8 +112,8 @@ func (e *Encoder) begin(h *Head, rows int, next bool) error {
 	start := len(e.buf)
 	e.buf = AppendHead(e.buf, &s.head, rows)
 	e.wide = SizeUint(uint64(rows))
-	head := AppendHead(nil, &s.head, 0)
-	t, err := parse(head)
+	e.head = AppendHead(e.head[:0], &s.head, 0) // with no rows it is a slice that can be checked by itself
+	t, err := parse(e.head)
 	if err != nil {
 		e.buf = e.buf[:start]
 		return err

@@ -35,9 +35,11 @@ func randRows(r *rand.Rand, n int) []Row {
 	for i := range rows {
 		rows[i] = Row{Namespace: uint32(randUint(r)), Subject: randID(r), Inc: max(1, randUint(r))}
 	}
-	slices.SortFunc(rows, func(a, b Row) int { return a.Compare(&b) })
+	sortRows(rows)
 	return slices.CompactFunc(rows, func(a, b Row) bool { return a.Compare(&b) == 0 })
 }
+
+func sortRows(rows []Row) { slices.SortFunc(rows, func(a, b Row) int { return a.Compare(&b) }) }
 
 func randHead(r *rand.Rand) Head {
 	h := Head{V: 1, Seq: randUint(r) >> 1, Tenant: randID(r), Writer: randID(r), Amnesia: r.IntN(2) == 0, Dimension: []string{"bytes", "requests", "cpu", "x", "disk_seconds_of_some_rather_long_name"}[r.IntN(5)],

@@ -38,12 +38,11 @@ type arenaPool struct {
 func (p *arenaPool) get() *arena {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := &arena{}
-	switch n := len(p.free); {
-	case n > 0:
+	var a *arena
+	if n := len(p.free); n > 0 {
 		a, p.free = p.free[n-1], p.free[:n-1]
 		p.out++
-	case p.out < mostArenas:
+	} else if a = new(arena); p.out < mostArenas {
 		a.pool = p
 		p.out++
 	}

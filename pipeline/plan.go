@@ -76,9 +76,14 @@ func (p *Pipeline) encode(s *stream, st *staged, rows int) error {
 	}
 	p.roomFor(canon.MaxHeadSize + rows*canon.MaxRowSize)
 	keys, incs := s.keys, p.s.incs
-	begin := p.s.enc.Begin
-	for {
-		if err := begin(&h, min(rows, p.o.MaxRowsPerSlice)); err != nil {
+	for first := true; ; first = false {
+		var err error
+		if expect := min(rows, p.o.MaxRowsPerSlice); first {
+			err = p.s.enc.Begin(&h, expect)
+		} else {
+			err = p.s.enc.BeginNext(&h, expect)
+		}
+		if err != nil {
 			return err
 		}
 		n := p.s.enc.AppendKeys(keys, incs, p.o.MaxRowsPerSlice)
@@ -92,7 +97,6 @@ func (p *Pipeline) encode(s *stream, st *staged, rows int) error {
 		if rows <= 0 {
 			break
 		}
-		begin = p.s.enc.BeginNext
 	}
 	st.next, st.gap = h.Seq, nil
 	p.s.staged = append(p.s.staged, *st)
@@ -101,7 +105,7 @@ func (p *Pipeline) encode(s *stream, st *staged, rows int) error {
 
 // heartbeat reports whether an idle stream says so in this window.
 func (p *Pipeline) heartbeat(s *stream, mode sealMode) bool {
-	return p.o.Heartbeat && mode != sealPart && s.next > 0 && s.quiet < heartbeatWindows
+	return p.o.Heartbeat && (mode == sealWindow || mode == sealPeriod) && s.next > 0 && s.quiet < heartbeatWindows
 }
 
 // admit reports whether stream s may take n more slices, and takes them from the pending queue's room.

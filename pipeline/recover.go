@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/shardmap"
@@ -28,5 +29,5 @@ func (p *Pipeline) dismantle() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := p.closeRouters(ctx)
-	return joinNil(err, p.closeWAL())
+	return errors.Join(err, p.closeWAL())
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline/lane"
-	"github.com/ron-accounting/ron-accounting/pipeline/wal"
 	"github.com/ron-accounting/ron-accounting/shardmap"
 )
 
@@ -34,7 +33,6 @@ type pending struct {
 	slice  canon.SealedSlice
 	stream *stream
 	arena  *arena // that the slice's bytes lie in; nil: they are in the WAL only
-	ref    wal.Ref
 	epoch  uint64
 	at     time.Time
 	need   atomic.Int32 // required sinks that have not acked
@@ -51,6 +49,7 @@ func (q *pending) units() u128 {
 type sealer struct {
 	epoch      uint64 // number of this process's seals
 	generation uint64 // of the shard map's row numbers
+	adopted    int    // rows of that generation taken into the streams' orders
 	room       int    // slices that the pending queue may still take
 
 	enc    canon.Encoder
@@ -80,8 +79,7 @@ func (s *sealer) init(dims int) {
 func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcome, error) {
 	start := time.Now()
 	var done outcome
-	p.m.Scan()
-	streams := p.adoptRows()
+	streams := p.adoptRows(p.m.Scan())
 	p.begin()
 	nowMS := uint64(max(p.o.Clock.Now().UnixMilli(), 0))
 	open := p.m.Open()
@@ -144,9 +142,14 @@ func (p *Pipeline) giveUp() {
 }
 
 // adoptRows takes the shard map's new rows into their streams' orders and returns all streams.
-func (p *Pipeline) adoptRows() []*stream {
+func (p *Pipeline) adoptRows(scanned int) []*stream {
 	streams := p.streams.all() // after the scan: a stream is made before its rows
-	if g := p.m.Generation(); g != p.s.generation {
+	g := p.m.Generation()
+	if g == p.s.generation && scanned == p.s.adopted {
+		return streams
+	}
+	p.s.adopted = scanned
+	if g != p.s.generation {
 		p.s.generation = g // all rows come again below
 		for _, s := range streams {
 			s.forget()

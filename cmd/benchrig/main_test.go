@@ -208,7 +208,10 @@ func TestExamples(t *testing.T) {
 	if err := os.WriteFile("w2.json", []byte(`{"workload":"W2","tenants":10}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	own := map[string]bool{"run": true, "verify": true, "ledger": true, "serve": true, "usage": true, "streams": true, "cpu": true}
+	if err := os.WriteFile("meter.toml", []byte("window = \"60s\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own := map[string]bool{"config": true, "print": true, "validate": true, "run": true, "verify": true, "ledger": true, "serve": true, "usage": true, "streams": true, "cpu": true}
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		for _, c := range cmd.Commands() {

@@ -16,6 +16,7 @@ func subcommands() []*cobra.Command {
 		newRunCommand(),
 		newVerifyCommand(),
 		newLedgerCommand(),
+		newConfigCommand(),
 		newCPUCommand(),
 	}
 }

@@ -33,7 +33,7 @@ func (t *tip) judge(h *canon.Head) (verdict, error) {
 		return gap, nil
 	}
 	for _, x := range [...]struct {
-		name      string
+		name       string
 		got, least uint64
 	}{
 		{"window_start_s", h.WindowStartS, t.winStart},
@@ -67,7 +67,7 @@ func (t *tip) refusal(kind error, s export.Stream, seq uint64) *export.RefusedEr
 // The jump is Myers': if the last two jumps are equally long, the new record jumps over both, else to its predecessor.
 // So the lengths are the digits of a skew binary number, and O(log n) hops reach any record.
 func (t *tip) extend(s *canon.SealedSlice, h *canon.Head, at place, jumpOf func(place) (uint64, place, error)) (header, error) {
-	r := header{size: uint32(len(s.Bytes())), stream: t.number, index: t.count, seq: h.Seq, windowEnd: h.WindowEndS,
+	r := header{size: uint32(len(s.Bytes())), stream: t.number, index: t.count, seq: h.Seq, winStart: h.WindowStartS, winEnd: h.WindowEndS,
 		prev: t.at, digest: s.Digest()}
 	r.units.lo, r.units.hi = s.Units()
 	next, nextIndex := place{}, uint64(0)

@@ -27,7 +27,7 @@
 //	bucket "gaps"     number(8) seq(8) → the declared gap before that slice
 //	bucket "log"      chunk(8), from 1 on → bucket { "r" → records, one after another }
 //
-//	record   len(4) crc(4) stream(8) index(8) seq(8) window_end(8) units(16) prev(12) jump(12) jump_index(8) digest(32) slice
+//	record   len(4) crc(4) stream(8) index(8) seq(8) window_end(8) units(16) prev(12) jump(12) jump_index(8) digest(32) window_start(8) slice
 //	tip      count(8) seq(8) digest(32) sealed_at(8) window_start(8) window_end(8) at(12) jump(8+12) jump's jump(8+12) gaps(4)
 //
 // All numbers are big-endian. A place (12) is chunk(8) offset(4); chunk 0 is nowhere. crc is CRC-32C of the record's header after it,

@@ -15,7 +15,7 @@ const (
 	formatName    = "ron-accounting ledger"
 	formatVersion = 1
 
-	headerSize   = 120 // of a record, before the slice
+	headerSize   = 128 // of a record, before the slice
 	tipSize      = 128
 	tipsPerBlock = 15 // 15*128 bytes: two blocks and their bbolt headers fill a page of 4 KiB
 	chunkTarget  = 1 << 20
@@ -55,7 +55,8 @@ type header struct {
 	stream    uint64
 	index     uint64 // among the stream's records, from 0
 	seq       uint64
-	windowEnd uint64
+	winStart  uint64
+	winEnd    uint64
 	units     u128
 	prev      place // of index-1
 	jump      place // of jumpIndex
@@ -71,13 +72,14 @@ func appendHeader(b []byte, h *header) []byte {
 	be.PutUint64(p[8:], h.stream)
 	be.PutUint64(p[16:], h.index)
 	be.PutUint64(p[24:], h.seq)
-	be.PutUint64(p[32:], h.windowEnd)
+	be.PutUint64(p[32:], h.winEnd)
 	be.PutUint64(p[40:], h.units.hi)
 	be.PutUint64(p[48:], h.units.lo)
 	putPlace(p[56:], h.prev)
 	putPlace(p[68:], h.jump)
 	be.PutUint64(p[80:], h.jumpIndex)
 	copy(p[88:], h.digest[:])
+	be.PutUint64(p[120:], h.winStart)
 	be.PutUint32(p[4:], headerSum(p))
 	return b
 }
@@ -98,7 +100,8 @@ func parseHeader(p []byte) (h header, err error) {
 	if uint64(h.size) > uint64(len(p)-headerSize) || h.size > maxSlice {
 		return h, fmt.Errorf("slice of %d bytes, %d left, at most %d allowed", h.size, len(p)-headerSize, maxSlice)
 	}
-	h.stream, h.index, h.seq, h.windowEnd = be.Uint64(p[8:]), be.Uint64(p[16:]), be.Uint64(p[24:]), be.Uint64(p[32:])
+	h.stream, h.index, h.seq = be.Uint64(p[8:]), be.Uint64(p[16:]), be.Uint64(p[24:])
+	h.winEnd, h.winStart = be.Uint64(p[32:]), be.Uint64(p[120:])
 	h.units = u128{hi: be.Uint64(p[40:]), lo: be.Uint64(p[48:])}
 	h.prev, h.jump, h.jumpIndex = getPlace(p[56:]), getPlace(p[68:]), be.Uint64(p[80:])
 	copy(h.digest[:], p[88:])

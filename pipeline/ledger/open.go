@@ -94,7 +94,7 @@ func Open(path string, o Options) (*Ledger, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = guard(func() error { return db.View(func(tx *bbolt.Tx) error { return checkFormat(path, tx) }) })
+		err = guard(func() error { return db.View(func(tx *bbolt.Tx) error { return checkFormat(path, tx, !o.ReadOnly) }) })
 		if cerr := guard(db.Close); err == nil {
 			err = cerr
 		}
@@ -140,7 +140,7 @@ func (l *Ledger) start() error {
 		}
 	}
 	return l.db.View(func(tx *bbolt.Tx) (err error) {
-		if err = checkFormat(l.path, tx); err == nil {
+		if err = checkFormat(l.path, tx, false); err == nil {
 			l.st, err = parseState(tx.Bucket(bucketMeta).Get(keyState))
 		}
 		return err
@@ -150,9 +150,12 @@ func (l *Ledger) start() error {
 var errNothingToDo = errors.New("nothing to do") // rolls an Update back
 
 // checkFormat tells a ledger from other bbolt files, and its version. An empty database is a ledger whose creation was cut short.
-func checkFormat(path string, tx *bbolt.Tx) error {
-	if k, _ := tx.Cursor().First(); k == nil && !tx.Writable() {
-		return nil
+func checkFormat(path string, tx *bbolt.Tx, mayBeEmpty bool) error {
+	if k, _ := tx.Cursor().First(); k == nil {
+		if mayBeEmpty {
+			return nil
+		}
+		return fmt.Errorf("%w: %s: an empty database", ErrNotLedger, path)
 	}
 	var mark []byte
 	if m := tx.Bucket(bucketMeta); m != nil {

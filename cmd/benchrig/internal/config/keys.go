@@ -1,0 +1,164 @@
+package config
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	accounting "github.com/ron-accounting/ron-accounting"
+	"github.com/ron-accounting/ron-accounting/pipeline/wal"
+)
+
+// Config is what the keys set.
+type Config struct {
+	Options accounting.Options
+	WAL     wal.Options // used where Dir is set
+	Sink    string      // where slices go
+}
+
+// Key is one setting.
+type Key struct {
+	Name       string
+	Default    string
+	Help       string
+	Reloadable bool // may change while it runs
+	set        func(*Config, string) error
+}
+
+// Keys lists every key, in the order in which they are printed.
+var Keys = []Key{
+	{"profile", "micronode", "micronode (RAM only) or macronode (with a WAL): sets the defaults of the rest", false, choice(func(c *Config, i int) { c.Options.Profile = accounting.Profile(i) }, "micronode", "macronode")},
+	{"sink", "", "where slices go: ledger:FILE, http(s)://…, unix://… or nats://…", false, func(c *Config, v string) error { c.Sink = v; return nil }},
+	{"window", "300s", "length of a window: whole seconds, 60s to 1h, a divisor of the period", false, duration(func(c *Config) *time.Duration { return &c.Options.Window })},
+	{"allow_short_window", "false", "allow windows from 1s", false, boolean(func(c *Config) *bool { return &c.Options.AllowShortWindow })},
+	{"period_boundary", "day", "no slice crosses one: day, hour or month (UTC)", false, choice(func(c *Config, i int) { c.Options.PeriodBoundary = accounting.Period(i) }, "day", "hour", "month")},
+	{"capacity_rows", "200000", "keys that can be counted at a time", false, integer(func(c *Config) *int { return &c.Options.CapacityRows })},
+	{"max_streams", "131072", "(tenant, dimension) pairs", false, integer(func(c *Config) *int { return &c.Options.MaxStreams })},
+	{"max_rows_per_slice", "4096", "rows of a slice; a larger window becomes consecutive slices", false, integer(func(c *Config) *int { return &c.Options.MaxRowsPerSlice })},
+	{"pending_slices", "8192", "sealed slices held in RAM until acked", false, integer(func(c *Config) *int { return &c.Options.PendingSlices })},
+	{"lane_capacity", "1024", "of them, per stream", false, integer(func(c *Config) *int { return &c.Options.LaneCapacity })},
+	{"export_workers", "0", "calls to a sink in flight; 0: the number of cores", false, integer(func(c *Config) *int { return &c.Options.ExportWorkers })},
+	{"shards", "64", "index partitions, a power of two", false, integer(func(c *Config) *int { return &c.Options.Shards })},
+	{"idle_windows", "12", "windows after which an idle row may be evicted; negative: never", false, integer(func(c *Config) *int { return &c.Options.IdleWindows })},
+	{"dimensions", "", "names of the dimensions after bytes, requests and cpu, with commas between", false, list(func(c *Config) *[]string { return &c.Options.Dimensions })},
+	{"overflow", "coalesce", "a stream without room: coalesce (a longer slice later) or shed (a declared gap)", false, choice(func(c *Config, i int) { c.Options.Overflow = accounting.OverflowPolicy(i) }, "coalesce", "shed")},
+	{"fairness", "round_robin", "turns of the lanes: round_robin or wfq", true, choice(func(c *Config, i int) { c.Options.Fairness = accounting.Fairness(i) }, "round_robin", "wfq")},
+	{"weights", "", "for wfq: TENANT=1..8, with commas between", true, weights},
+	{"heartbeat", "false", "a stream gone idle seals empty slices for some windows", false, boolean(func(c *Config) *bool { return &c.Options.Heartbeat })},
+	{"counter_file", "", "keep the counters in this file on a tmpfs, so that they outlive the process; needs a WAL", false, text(func(c *Config) *string { return &c.Options.CounterFile })},
+	{"wal.dir", "", "directory of the write-ahead log", false, text(func(c *Config) *string { return &c.WAL.Dir })},
+	{"wal.max_bytes", "512MiB", "cap on its bytes", false, size(func(c *Config) *int64 { return &c.WAL.MaxBytes })},
+	{"wal.max_entries", "200000", "cap on its unacked slices", false, integer(func(c *Config) *int { return &c.WAL.MaxEntries })},
+	{"wal.max_age", "24h", "age of the oldest unacked slice that degrades readiness", false, duration(func(c *Config) *time.Duration { return &c.WAL.MaxAge })},
+	{"wal.fsync", "on-seal", "on-seal, interval or never", false, choice(func(c *Config, i int) { c.WAL.Fsync = wal.Policy(i) }, "on-seal", "interval", "never")},
+	{"wal.fsync_interval", "1s", "with fsync interval", false, duration(func(c *Config) *time.Duration { return &c.WAL.FsyncInterval })},
+	{"wal.lock_wait", "0s", "how long to wait for another owner of the directory", false, duration(func(c *Config) *time.Duration { return &c.WAL.LockWait })},
+	{"backoff.base", "50ms", "first bound of the retries' jittered wait", true, duration(func(c *Config) *time.Duration { return &c.Options.Backoff.Base })},
+	{"backoff.cap", "2s", "last bound", true, duration(func(c *Config) *time.Duration { return &c.Options.Backoff.Cap })},
+	{"op_deadline", "10s", "one export call", true, duration(func(c *Config) *time.Duration { return &c.Options.OpDeadline })},
+	{"drain_deadline", "5s", "how long closing waits for acks", true, duration(func(c *Config) *time.Duration { return &c.Options.DrainDeadline })},
+}
+
+// find returns the key of that name.
+func find(name string) (Key, bool) {
+	i := slices.IndexFunc(Keys, func(k Key) bool { return k.Name == name })
+	if i < 0 {
+		return Key{}, false
+	}
+	return Keys[i], true
+}
+
+func names() string {
+	all := make([]string, len(Keys))
+	for i, k := range Keys {
+		all[i] = k.Name
+	}
+	return strings.Join(all, ", ")
+}
+
+type setter = func(*Config, string) error
+
+func text(field func(*Config) *string) setter {
+	return func(c *Config, v string) error { *field(c) = v; return nil }
+}
+
+func list(field func(*Config) *[]string) setter {
+	return func(c *Config, v string) error {
+		if v != "" {
+			*field(c) = strings.Split(v, ",")
+		}
+		return nil
+	}
+}
+
+func integer(field func(*Config) *int) setter {
+	return func(c *Config, v string) (err error) {
+		if *field(c), err = strconv.Atoi(v); err != nil {
+			return fmt.Errorf("want a whole number")
+		}
+		return nil
+	}
+}
+
+func boolean(field func(*Config) *bool) setter {
+	return func(c *Config, v string) (err error) {
+		if *field(c), err = strconv.ParseBool(v); err != nil {
+			return fmt.Errorf("want true or false")
+		}
+		return nil
+	}
+}
+
+func duration(field func(*Config) *time.Duration) setter {
+	return func(c *Config, v string) (err error) {
+		if *field(c), err = time.ParseDuration(v); err != nil {
+			return fmt.Errorf("want a duration with its unit, like 300s")
+		}
+		return nil
+	}
+}
+
+// size reads bytes with a unit: B, KiB, MiB or GiB.
+func size(field func(*Config) *int64) setter {
+	return func(c *Config, v string) error {
+		digits := strings.TrimRight(v, "KMGiB")
+		shift, ok := map[string]int{"B": 0, "KiB": 10, "MiB": 20, "GiB": 30}[v[len(digits):]]
+		n, err := strconv.ParseUint(digits, 10, 63)
+		if err != nil || !ok || bits.Len64(n)+shift > 63 {
+			return fmt.Errorf("want a size with its unit, like 512MiB")
+		}
+		*field(c) = int64(n << shift)
+		return nil
+	}
+}
+
+func choice(put func(*Config, int), allowed ...string) setter {
+	return func(c *Config, v string) error {
+		i := slices.Index(allowed, v)
+		if i < 0 {
+			return fmt.Errorf("want one of %s", strings.Join(allowed, ", "))
+		}
+		put(c, i)
+		return nil
+	}
+}
+
+func weights(c *Config, v string) error {
+	if v == "" {
+		return nil
+	}
+	c.Options.Weights = map[accounting.ID]uint8{}
+	for pair := range strings.SplitSeq(v, ",") {
+		name, weight, _ := strings.Cut(pair, "=")
+		id, err := accounting.ParseID(strings.TrimSpace(name))
+		n, werr := strconv.ParseUint(strings.TrimSpace(weight), 10, 8)
+		if err != nil || werr != nil || n < 1 || n > 8 {
+			return fmt.Errorf("want TENANT=1..8 with commas between, TENANT as 32 hexadecimal digits")
+		}
+		c.Options.Weights[id] = uint8(n)
+	}
+	return nil
+}

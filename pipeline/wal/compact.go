@@ -1,0 +1,399 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+)
+
+// Maintain does what can wait: it writes new acks and cursors (not synced), brings live entries out of a failed segment, removes
+// and compacts segments, and keeps the spare. Call it about once a second, and after a failure; it returns why the log is
+// unhealthy, nil where it is not. It does not settle a commit whose outcome is unknown: only Append can.
+func (l *Log) Maintain() error {
+	l.wmu.Lock()
+	defer l.wmu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	err := l.heal()
+	if err == nil {
+		err = l.writeAcks()
+	}
+	if err == nil {
+		err = l.waitDead()
+	}
+	l.dropDead()
+	if err == nil {
+		err = l.compact()
+	}
+	if err == nil {
+		err = l.ensureSpare()
+	}
+	if err == nil && l.unsettled != nil {
+		err = fmt.Errorf("%w: epoch %d", ErrOutcomeUnknown, l.unsettled.epoch)
+	}
+	return l.note(err)
+}
+
+// heal replaces a failed current segment, and tries again to empty the failed ones.
+func (l *Log) heal() error {
+	if l.cur.closed || l.cur.failed {
+		return l.rotate(0, true)
+	}
+	for _, s := range l.segs {
+		if s.failed && s.live > 0 {
+			return l.rotate(0, true)
+		}
+	}
+	return nil
+}
+
+// tidy is the part of Maintain that follows a commit.
+func (l *Log) tidy() {
+	l.dropDead()
+	l.mu.Lock()
+	dead := false
+	for _, s := range l.segs {
+		dead = dead || s != l.cur && s.live == 0 && s.deadAt == never
+	}
+	l.mu.Unlock()
+	if dead {
+		_ = l.writeAcks() // the next commit's sync makes them durable, and the segments go then
+	}
+	_ = l.ensureSpare() // its absence shows in Stats; nothing depends on it now
+}
+
+// writeAcks appends the acks and cursors that changed. They are not synced: the next commit's sync covers them.
+func (l *Log) writeAcks() error {
+	for {
+		l.mu.Lock()
+		dead := l.newlyDead()
+		if len(l.dirty) == 0 && !l.cursorsDirty() {
+			for _, s := range dead {
+				s.deadAt = l.writes // all of it is written already
+			}
+			l.mu.Unlock()
+			return nil
+		}
+		body, n, undo := l.takeDirty()
+		more := len(l.dirty) > 0 || l.cursorsDirty()
+		l.mu.Unlock()
+		size := frameSize(countFields, len(body))
+		err := l.ready(size, true)
+		if err == nil {
+			var digest = digestOf(body)
+			b := beginFrame(make([]byte, 0, size), kindAcks, 0, l.cur.num, l.cur.end, len(body), &digest)
+			b = append(endFrame(le.AppendUint64(b, n), 0), body...)
+			if _, err = l.cur.f.WriteAt(b, l.cur.end); err != nil {
+				l.failed(l.cur, false)
+			}
+		}
+		if err != nil {
+			l.mu.Lock()
+			undo()
+			l.mu.Unlock()
+			return err
+		}
+		l.advance(l.cur.end + size)
+		if !more {
+			l.mu.Lock()
+			for _, s := range dead {
+				s.deadAt = l.writes
+			}
+			l.mu.Unlock()
+			return nil
+		}
+	}
+}
+
+func (l *Log) cursorsDirty() bool {
+	return slices.ContainsFunc(l.sinks, func(s sink) bool { return len(s.dirty) > 0 })
+}
+
+// takeDirty encodes up to 1 MiB of changed acks and cursors and takes them off the lists; undo puts them back.
+func (l *Log) takeDirty() (body []byte, n uint64, undo func()) {
+	const limit = 1 << 20
+	i := 0
+	for ; i < len(l.dirty) && len(body) < limit; i++ {
+		s := &l.streams[l.dirty[i]]
+		s.ackDirty = false
+		body = appendAckRecord(body, s)
+		n++
+	}
+	acks := slices.Clone(l.dirty[:i])
+	l.dirty = append(l.dirty[:0], l.dirty[i:]...)
+	taken := make([][]uint32, len(l.sinks))
+	for k := range l.sinks {
+		sk := &l.sinks[k]
+		i := 0
+		for ; i < len(sk.dirty) && len(body) < limit; i++ {
+			si := sk.dirty[i]
+			sk.isDirty[si] = false
+			body = appendCursorRecord(body, sk.name, l.streams[si].key, &sk.cursors[si])
+			n++
+		}
+		taken[k] = slices.Clone(sk.dirty[:i])
+		sk.dirty = append(sk.dirty[:0], sk.dirty[i:]...)
+	}
+	return body, n, func() {
+		for _, si := range acks {
+			if s := &l.streams[si]; !s.ackDirty {
+				s.ackDirty = true
+				l.dirty = append(l.dirty, si)
+			}
+		}
+		for k := range taken {
+			sk := &l.sinks[k]
+			for _, si := range taken[k] {
+				if !sk.isDirty[si] {
+					sk.isDirty[si] = true
+					sk.dirty = append(sk.dirty, si)
+				}
+			}
+		}
+	}
+}
+
+// waitDead syncs where a segment could go but for that.
+func (l *Log) waitDead() error {
+	l.mu.Lock()
+	wait := false
+	for _, s := range l.segs {
+		wait = wait || s != l.cur && s.live == 0 && s.deadAt != never && s.deadAt > l.synced
+	}
+	l.mu.Unlock()
+	if !wait {
+		return nil
+	}
+	return l.sync()
+}
+
+// compact empties one segment that is mostly acked, where the log has several.
+func (l *Log) compact() error {
+	l.mu.Lock()
+	var victim *segment
+	used, _ := l.used()
+	if len(l.segs) > 8 || used > l.o.MaxBytes/2 {
+		victim = l.sparsest(4)
+	}
+	l.mu.Unlock()
+	if victim == nil {
+		return nil
+	}
+	_, err := l.moveOut(func(s *segment, _ int64) bool { return s == victim })
+	return err
+}
+
+// sparsest returns the segment with the smallest live part, if below 1/part of it; caller holds mu.
+func (l *Log) sparsest(part int64) (victim *segment) {
+	for _, s := range l.segs {
+		if s == l.cur || s.live == 0 || s.stuck || s.liveBytes > s.end/part {
+			continue
+		}
+		if victim == nil || s.liveBytes*victim.end < victim.liveBytes*s.end {
+			victim = s
+		}
+	}
+	return victim
+}
+
+// reclaim brings the log's bytes below limit, as far as acked entries allow.
+func (l *Log) reclaim(limit int64) {
+	below := func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		used, _ := l.used()
+		return used <= limit
+	}
+	l.dropDead()
+	if below() {
+		return
+	}
+	// A new segment's checkpoint carries all acks, durably, and makes the old current one a candidate.
+	if l.rotate(0, true) != nil {
+		return
+	}
+	l.dropDead()
+	for range len(l.segs) {
+		if below() {
+			return
+		}
+		l.mu.Lock()
+		victim := l.sparsest(1)
+		l.mu.Unlock()
+		if victim == nil {
+			return
+		}
+		if _, err := l.moveOut(func(s *segment, _ int64) bool { return s == victim }); err != nil {
+			return
+		}
+		if l.writeAcks() != nil || l.waitDead() != nil {
+			return
+		}
+		l.dropDead()
+	}
+}
+
+// move is one live entry on its way to another segment.
+type move struct {
+	ref Ref
+	n   node
+	key Stream
+	at  int64
+}
+
+// moveOut copies the live entries that want accepts (by segment and offset) into the current segment, syncs it, and lets them
+// live there. An entry that can be read neither from the disk nor by Options.Body stays where it is, and is counted as corrupt.
+func (l *Log) moveOut(want func(*segment, int64) bool) (moved int, err error) {
+	l.mu.Lock()
+	var moves []move
+	need := int64(markSize)
+	for i := range l.nodes {
+		if n := &l.nodes[i]; n.seg != nil && n.seg != l.cur && want(n.seg, n.off) {
+			key := l.streams[n.stream].key
+			moves = append(moves, move{ref: Ref{uint32(i), n.gen}, n: *n, key: key})
+			need += entryFrameSize(key.Dimension, int(n.body))
+		}
+	}
+	l.mu.Unlock()
+	if len(moves) == 0 {
+		return 0, nil
+	}
+	slices.SortFunc(moves, func(a, b move) int {
+		if a.n.seg != b.n.seg {
+			return int(int64(a.n.seg.num) - int64(b.n.seg.num))
+		}
+		return int(a.n.off - b.n.off)
+	})
+	if l.cur.end+need > l.cur.size || l.cur.closed {
+		// rotate would move the failed segments' entries itself, and sizes the segment for them.
+		if err := l.rotate(need, true); err != nil {
+			return 0, err
+		}
+	}
+	pos := l.cur.end
+	done := moves[:0]
+	buf := make([]byte, 0, 1<<20)
+	var frame []byte
+	flush := func() error {
+		if len(buf) == 0 {
+			return nil
+		}
+		_, err := l.cur.f.WriteAt(buf, pos)
+		if err != nil {
+			l.failed(l.cur, false)
+			return err
+		}
+		pos += int64(len(buf))
+		buf = buf[:0]
+		return nil
+	}
+	for _, m := range moves {
+		e, body, err := l.fetch(&m, &frame)
+		if err != nil {
+			l.mu.Lock()
+			m.n.seg.stuck = true
+			l.stats.Corrupt++
+			l.mu.Unlock()
+			continue
+		}
+		m.at = pos + int64(len(buf))
+		e.flags |= flagMoved
+		buf = append(appendEntryHeader(buf, &e, l.cur.num, m.at), body...)
+		done = append(done, m)
+		if len(buf) >= 1<<20 {
+			if err := flush(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return 0, err
+	}
+	before := l.cur.end
+	l.advance(pos)
+	if l.o.Fsync != Never {
+		if err := l.sync(); err != nil {
+			l.mu.Lock()
+			l.cur.end = before
+			l.mu.Unlock()
+			return 0, err
+		}
+	}
+	l.mu.Lock()
+	for i := range done {
+		m := &done[i]
+		p := &l.nodes[m.ref.node]
+		if p.gen != m.ref.gen || p.seg != m.n.seg {
+			continue // acked meanwhile
+		}
+		l.leave(p)
+		p.seg, p.off = l.cur, m.at
+		l.cur.live++
+		l.cur.liveBytes += entryFrameSize(m.key.Dimension, int(p.body))
+		if l.cur.oldestMS == 0 || m.n.seg.oldestMS < l.cur.oldestMS {
+			l.cur.oldestMS = m.n.seg.oldestMS
+		}
+		moved++
+	}
+	l.mu.Unlock()
+	if l.o.Fsync != Never {
+		l.mark()
+	}
+	return moved, nil
+}
+
+// fetch reads an entry for moving: its header and body as on disk, or, where the disk fails, the caller's copy of the body, from
+// which the header can be had again.
+func (l *Log) fetch(m *move, scratch *[]byte) (e meta, body []byte, err error) {
+	size := int(entryFrameSize(m.key.Dimension, int(m.n.body)))
+	if m.n.seg.old {
+		return fetchV1(m)
+	}
+	*scratch = slices.Grow((*scratch)[:0], size)[:size]
+	got, err := m.n.seg.f.ReadAt(*scratch, m.n.off)
+	if got == size {
+		var t names
+		if h, _, ok := parseHeader(*scratch, m.n.seg.num, m.n.off); ok && h.kind == kindEntry && h.digest == m.n.digest && h.size() == int64(size) {
+			body = (*scratch)[size-h.body:]
+			e, ok = parseEntry(&h, &t)
+			if ok && digestOf(body) == m.n.digest {
+				e.cum = m.n.cum
+				return e, body, nil
+			}
+		}
+		err = fmt.Errorf("%w: segment %d offset %d", ErrWALCorrupt, m.n.seg.num, m.n.off)
+	}
+	if l.o.Body == nil {
+		return meta{}, nil, err
+	}
+	body = l.o.Body(m.key, m.n.seq)
+	if len(body) != int(m.n.body) || digestOf(body) != m.n.digest {
+		return meta{}, nil, err
+	}
+	e, err2 := metaOf(body, m)
+	return e, body, errors.Join(err2)
+}
+
+// metaOf makes an entry's header from its body: all but the epoch is in a slice.
+func metaOf(body []byte, m *move) (e meta, err error) {
+	s, err := canon.View(body)
+	if err != nil {
+		return e, err
+	}
+	h := s.Head()
+	e = meta{stream: m.key, seq: h.Seq, digest: m.n.digest, cum: m.n.cum, sealedMS: h.SealedAtMS, windowStartS: h.WindowStartS,
+		windowEndS: h.WindowEndS, body: len(body)}
+	if h.Prev != nil {
+		e.flags, e.prev = e.flags|flagPrev, *h.Prev
+	}
+	if h.Gap != nil {
+		e.flags, e.gapFrom = e.flags|flagGap, h.Gap.From
+	}
+	for _, r := range s.Rows() {
+		e.units = e.units.Add(UnitsOf(r.Inc))
+	}
+	return e, nil
+}
