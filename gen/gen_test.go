@@ -44,6 +44,9 @@ func TestUsage(t *testing.T) {
 	if status := run([]string{"-nonsense"}, &stdout, &stderr); status != 2 {
 		t.Errorf("unknown flag: status %d", status)
 	}
+	if status := run([]string{"-check", "-generate"}, &stdout, &stderr); status != 2 {
+		t.Errorf("contradicting flags: status %d", status)
+	}
 	stderr.Reset()
 	if status := run([]string{"-check", "-root", t.TempDir()}, &stdout, &stderr); status != 1 || strings.Count(stderr.String(), "differs") != len(outputs) {
 		t.Errorf("empty root: status %d, %s", status, stderr.String())

@@ -4,8 +4,10 @@
 //
 // Run it in this directory:
 //
-//	go run .          write every file of the table in outputs.go
-//	go run . -check   compare only; exit status 1 names the files that differ
+//	go run . -generate   write every file of the table in outputs.go
+//	go run . -check      compare only; exit status 1 names the files that differ
+//
+// Without either it writes.
 package main
 
 import (
@@ -28,8 +30,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("gen", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	root := fs.String("root", "..", "root of the repository")
+	generate := fs.Bool("generate", false, "write the files (the default)")
 	check := fs.Bool("check", false, "compare with the files on disk, write nothing")
 	if err := fs.Parse(args); err != nil {
+		return 2
+	}
+	if *generate && *check {
+		fmt.Fprintln(stderr, "gen: -generate and -check exclude each other")
 		return 2
 	}
 	stale := 0

@@ -10,12 +10,18 @@ import (
 func Sum256(b []byte) [32]byte { return sumPath(cpufeat.Selected(), b) }
 
 // SumMany writes the digest of msgs[i] to dst[i] for every i < len(msgs), on the
-// selected path. It panics if dst is shorter than msgs, like copy's caller would.
-func SumMany(dst [][32]byte, msgs [][]byte) { manyPath(cpufeat.Selected(), dst, msgs) }
+// selected path. dst shorter than msgs is a programmer's error and panics before
+// anything is written.
+func SumMany[D ~[32]byte](dst []D, msgs [][]byte) {
+	manyPath(cpufeat.Selected(), digests(dst), msgs)
+}
 
 func sumPath(p cpufeat.Path, b []byte) (d [32]byte) {
-	if p == cpufeat.SSE41 {
+	if p == cpufeat.SSE41 || len(b) <= short(p) && p > cpufeat.NEON {
 		return blake3.Sum256(b)
+	}
+	if len(b) <= short(p) {
+		p = cpufeat.Generic
 	}
 	sum(p, &d, b)
 	return d
@@ -23,9 +29,9 @@ func sumPath(p cpufeat.Path, b []byte) (d [32]byte) {
 
 func manyPath(p cpufeat.Path, dst [][32]byte, msgs [][]byte) {
 	dst = dst[:len(msgs)]
-	if p == cpufeat.SSE41 {
+	if p == cpufeat.SSE41 || len(msgs) == 1 {
 		for i, m := range msgs {
-			dst[i] = blake3.Sum256(m)
+			dst[i] = sumPath(p, m)
 		}
 		return
 	}
@@ -36,8 +42,10 @@ func manyPath(p cpufeat.Path, dst [][32]byte, msgs [][]byte) {
 type Variant struct {
 	Name    string
 	Path    cpufeat.Path
-	Sum256  func([]byte) [32]byte
+	Sum256  func([]byte) [32]byte // as the package's, on this path
 	SumMany func([][32]byte, [][]byte)
+	Kernel  func([]byte) [32]byte // Sum256 that takes no shortcut for short messages
+	Short   int                   // the longest message that Sum256 leaves to one-lane code
 }
 
 var paths = [...]cpufeat.Path{cpufeat.Generic, cpufeat.SSE41, cpufeat.NEON, cpufeat.AVX2, cpufeat.AVX512}
@@ -53,6 +61,8 @@ func Variants() []Variant {
 				Path:    p,
 				Sum256:  func(b []byte) [32]byte { return sumPath(p, b) },
 				SumMany: func(dst [][32]byte, msgs [][]byte) { manyPath(p, dst, msgs) },
+				Kernel:  func(b []byte) (d [32]byte) { sum(p, &d, b); return d },
+				Short:   short(p),
 			})
 		}
 	}

@@ -42,3 +42,14 @@ func hash(p cpufeat.Path, l *lanes, w int) {
 		hashGeneric(l, w)
 	}
 }
+
+// short is the longest message that path p leaves to one-lane code.
+func short(p cpufeat.Path) int {
+	switch p {
+	case cpufeat.AVX512:
+		return shortAVX512
+	case cpufeat.AVX2:
+		return shortAVX2
+	}
+	return -1
+}

@@ -30,3 +30,11 @@ func hash(p cpufeat.Path, l *lanes, w int) {
 	}
 	hashGeneric(l, w)
 }
+
+// short is the longest message that path p leaves to one-lane code.
+func short(p cpufeat.Path) int {
+	if p == cpufeat.NEON {
+		return shortNEON
+	}
+	return -1
+}

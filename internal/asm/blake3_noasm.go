@@ -13,3 +13,5 @@ func width(cpufeat.Path) int { return 1 }
 func widthFor(_ cpufeat.Path, n int) int { return n }
 
 func hash(_ cpufeat.Path, l *lanes, w int) { hashGeneric(l, w) }
+
+func short(cpufeat.Path) int { return -1 }

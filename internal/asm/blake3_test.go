@@ -94,6 +94,12 @@ func TestEveryLength(t *testing.T) {
 			if got := v.Sum256(b[:n]); got != want[i] {
 				t.Fatalf("%d bytes: got %x, want %x", n, got, want[i])
 			}
+			if n > v.Short {
+				continue
+			}
+			if got := v.Kernel(b[:n]); got != want[i] {
+				t.Fatalf("kernel, %d bytes: got %x, want %x", n, got, want[i])
+			}
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ron-accounting/ron-accounting/internal/cpufeat"
+
 	"github.com/zeebo/blake3"
 )
 
@@ -41,6 +43,9 @@ func TestUnreadableNeighbours(t *testing.T) {
 			head, tail := b[:n], b[len(b)-n:]
 			if v.Sum256(head) != blake3.Sum256(head) || v.Sum256(tail) != blake3.Sum256(tail) {
 				t.Fatalf("%d bytes: wrong digest", n)
+			}
+			if v.Path != cpufeat.SSE41 && v.Kernel(tail) != blake3.Sum256(tail) {
+				t.Fatalf("kernel, %d bytes: wrong digest", n)
 			}
 		}
 		var msgs [][]byte

@@ -69,6 +69,11 @@ func data(b []byte) unsafe.Pointer { return noescape(unsafe.Pointer(unsafe.Slice
 
 func at(cvs []cv, i int) unsafe.Pointer { return noescape(unsafe.Pointer(&cvs[i])) }
 
+// digests is dst as a slice of plain arrays, which is what they are.
+func digests[D ~[32]byte](dst []D) []cv {
+	return unsafe.Slice((*cv)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst))
+}
+
 func out(d *cv) unsafe.Pointer { return noescape(unsafe.Pointer(d)) }
 
 // run hashes the first n lanes, 1 ≤ n ≤ width(p), and leaves all fields but
