@@ -11,7 +11,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/wal"
 )
 
-func file(t *testing.T, text string) string {
+func tomlFile(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "meter.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -22,7 +22,7 @@ func file(t *testing.T, text string) string {
 
 // Flags go before the environment, that before the file, that before the defaults.
 func TestPrecedence(t *testing.T) {
-	path := file(t, `
+	path := tomlFile(t, `
 profile = "macronode"
 window = "120s"
 capacity_rows = 5
@@ -61,7 +61,7 @@ fsync = "never"
 }
 
 func TestEveryFaultIsNamed(t *testing.T) {
-	path := file(t, "windw = \"1s\"\nprofile = \"nano\"\n[wal]\nmax_bytes = \"12 apples\"\n")
+	path := tomlFile(t, "windw = \"1s\"\nprofile = \"nano\"\n[wal]\nmax_bytes = \"12 apples\"\n")
 	_, _, err := Load(path, []string{"RON_ACC_SHARD=1"}, []string{"heartbeat=perhaps", "window"})
 	if err == nil {
 		t.Fatal("accepted")
