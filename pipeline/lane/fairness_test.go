@@ -36,7 +36,7 @@ func TestRoundRobin(t *testing.T) {
 			g.add(t, n, 1)
 		}
 		g.r.Resume()
-		time.Sleep(7 * time.Millisecond)
+		rest(7 * time.Millisecond)
 		for n := 1; n <= 20; n++ {
 			if len(g.acked[n]) != 1 {
 				t.Errorf("stream %d still waits behind one with 1000", n)
@@ -73,10 +73,10 @@ func TestWeights(t *testing.T) {
 				}
 			}
 			g.r.Resume()
-			time.Sleep(time.Duration(1500/batch) * time.Millisecond)
+			rest(time.Duration(1500/batch) * time.Millisecond)
 			g.r.Pause()
 			synctest.Wait()
-			time.Sleep(2 * time.Millisecond)
+			rest(2 * time.Millisecond)
 			var got [4]float64
 			sum := 0.0
 			for n, a := range g.acked {
@@ -99,12 +99,14 @@ func TestIdleSavesNothing(t *testing.T) {
 		ref := newReferee()
 		ref.behave = slow
 		g := newRig(t, 6, ref, lane.Config{Workers: 1, MaxBatchSlices: 2, LaneCapacity: 5000, Tuning: lane.Tuning{Fairness: lane.WFQ}})
-		defer g.close(t)
+		t.Cleanup(func() { g.close(t) }) // after the lock below is gone
 		g.add(t, 0, 1000)
-		time.Sleep(300 * time.Millisecond)
+		rest(300 * time.Millisecond)
 		g.add(t, 3, 1000) // tenant 2 begins
 		before := len(g.acked[0])
-		time.Sleep(100 * time.Millisecond)
+		rest(100 * time.Millisecond)
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		a, b := len(g.acked[0])-before, len(g.acked[3])
 		if b > a+4 || a > b+4 {
 			t.Errorf("got %d and %d in the same time, want as many", a, b)
@@ -123,7 +125,7 @@ func TestTune(t *testing.T) {
 			g.add(t, n, 20)
 		}
 		for i := range 20 {
-			time.Sleep(3 * time.Millisecond)
+			rest(3 * time.Millisecond)
 			w := map[canon.ID]uint8{canon.IDFromUint64(uint64(i + 1)): uint8(i%8 + 1)}
 			if err := g.r.Tune(lane.Tuning{Fairness: lane.Fairness(i % 2), Weights: w, Base: time.Millisecond}); err != nil {
 				t.Fatal(err)

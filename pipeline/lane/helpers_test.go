@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -47,6 +48,7 @@ func (f *referee) fault(format string, args ...any) {
 }
 
 func (f *referee) enter(batch []canon.SealedSlice) int {
+	pass()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
@@ -156,6 +158,7 @@ func newRig(t testing.TB, streams int, ref *referee, cfg lane.Config) *rig {
 	}
 	cfg.Hooks = lane.Hooks{
 		Acked: func(_ time.Time, items []*lane.Item, acks []export.Ack) {
+			pass()
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			for i, it := range items {
@@ -168,21 +171,25 @@ func newRig(t testing.TB, streams int, ref *referee, cfg lane.Config) *rig {
 			}
 		},
 		Failed: func(f lane.Failure) {
+			pass()
 			g.mu.Lock()
 			g.failures[f.Class] += f.Slices
 			g.mu.Unlock()
 		},
 		Halted: func(_ *lane.Lane, _ uint64, err error) {
+			pass()
 			g.mu.Lock()
 			g.halts = append(g.halts, err)
 			g.mu.Unlock()
 		},
 		Rested: func(*lane.Lane, error) {
+			pass()
 			g.mu.Lock()
 			g.rests++
 			g.mu.Unlock()
 		},
 		Circuit: func(open bool, _ error) {
+			pass()
 			g.mu.Lock()
 			g.circuit = append(g.circuit, open)
 			g.mu.Unlock()
@@ -272,4 +279,20 @@ func all(n int, err error) []export.Result {
 		out[i].Err = err
 	}
 	return out
+}
+
+// rest lets synthetic time pass, and whatever that starts come to rest.
+func rest(d time.Duration) {
+	pass()
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// fence orders what a test's own goroutine looked at and set before a rest with what the router's goroutines do in it:
+// synthetic sleep alone is no synchronization.
+var fence sync.Mutex
+
+func pass() {
+	fence.Lock()
+	defer fence.Unlock()
 }

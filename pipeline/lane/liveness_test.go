@@ -31,7 +31,7 @@ func TestOutageProbes(t *testing.T) {
 		for n := range lanes {
 			g.add(t, n, 1)
 		}
-		time.Sleep(10 * time.Minute)
+		rest(10 * time.Minute)
 		// Mean wait of full jitter at a cap of 2 s is 1 s: about 600 probes in 10 minutes.
 		if ref.calls > 1000 || ref.calls < 300 {
 			t.Errorf("got %d calls in a 10 minute outage of %d lanes, want about 600", ref.calls, lanes)
@@ -40,7 +40,7 @@ func TestOutageProbes(t *testing.T) {
 			t.Errorf("circuit: got %+v", st)
 		}
 		calls := ref.calls
-		time.Sleep(2 * time.Second)
+		rest(2 * time.Second)
 		if err := g.check(); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestOneBadStream(t *testing.T) {
 		for range 3600 {
 			g.add(t, 0, 1)
 			g.add(t, 1, 1)
-			time.Sleep(time.Second)
+			rest(time.Second)
 		}
 		if len(g.acked[0]) != 3600 || len(g.acked[1]) != 3600 || len(g.acked[2]) != 0 {
 			t.Errorf("got %d, %d, %d acks, want 3600, 3600, 0", len(g.acked[0]), len(g.acked[1]), len(g.acked[2]))
@@ -94,7 +94,7 @@ func TestOneBadStream(t *testing.T) {
 			t.Errorf("status: %+v", s)
 		}
 		bad = false
-		time.Sleep(16 * time.Second)
+		rest(16 * time.Second)
 		if err := g.check(); err != nil {
 			t.Error(err)
 		}
@@ -118,7 +118,7 @@ func TestRetryAfter(t *testing.T) {
 				g := newRig(t, 1, ref, lane.Config{})
 				defer g.close(t)
 				g.add(t, 0, 1)
-				time.Sleep(time.Minute)
+				rest(time.Minute)
 				if len(at) != 2 || at[1] < 30*time.Second || at[1] > 31*time.Second {
 					t.Errorf("got calls at %v, want the second at 30 s", at)
 				}
@@ -134,7 +134,7 @@ func TestRetryAfter(t *testing.T) {
 			g := newRig(t, 1, ref, lane.Config{})
 			defer g.close(t)
 			g.add(t, 0, 1)
-			time.Sleep(11 * time.Minute)
+			rest(11 * time.Minute)
 			if err := g.check(); err != nil {
 				t.Error(err)
 			}
@@ -165,7 +165,7 @@ func TestHaltAndMend(t *testing.T) {
 			defer g.close(t)
 			g.add(t, 0, 2)
 			g.add(t, 1, 2)
-			time.Sleep(time.Hour)
+			rest(time.Hour)
 			if len(g.acked[0]) != 0 || len(g.acked[1]) != 2 || len(g.halts) != 1 || g.failures[lane.Halt] != 1 {
 				t.Errorf("got acks %d, %d, halts %v, failures %v, want 0, 2, one, one", len(g.acked[0]), len(g.acked[1]), g.halts, g.failures)
 			}
@@ -248,7 +248,7 @@ func TestBatchLimitAndPoison(t *testing.T) {
 		for n := range lanes {
 			g.add(t, n, 2)
 		}
-		time.Sleep(2 * time.Minute)
+		rest(2 * time.Minute)
 		done := 0
 		for n := range lanes {
 			if len(g.acked[n]) == 2 {
@@ -267,7 +267,7 @@ func TestBatchLimitAndPoison(t *testing.T) {
 				g.add(t, n, 1)
 			}
 		}
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		more := 0
 		for _, n := range ref.sizes[calls:] {
 			if n > 1 { // the others are the poison's own
@@ -293,11 +293,11 @@ func TestDeadline(t *testing.T) {
 		g := newRig(t, 1, ref, lane.Config{})
 		defer g.close(t)
 		g.add(t, 0, 1)
-		time.Sleep(9 * time.Second)
+		rest(9 * time.Second)
 		if len(g.acked[0]) != 0 {
 			t.Error("acked before the deadline")
 		}
-		time.Sleep(30 * time.Second)
+		rest(30 * time.Second)
 		if g.failures[lane.RetryTimeout] != 1 {
 			t.Errorf("got %v, want one retry_timeout", g.failures)
 		}
@@ -322,7 +322,7 @@ func TestStuckExporter(t *testing.T) {
 		g.add(t, 0, 1)
 		synctest.Wait()
 		g.add(t, 1, 1)
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		if st := g.r.Stats(); st.Stuck != 1 || st.Calls != 1 || len(g.acked[1]) != 1 {
 			t.Errorf("got %+v, %d acks, want one stuck and one ack", st, len(g.acked[1]))
 		}
@@ -423,7 +423,7 @@ func TestDrainTriesAtOnce(t *testing.T) {
 		defer g.close(t)
 		g.add(t, 0, 1)
 		g.add(t, 1, 1)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		fail = false
 		if err := drain(t, g.r, 100*time.Millisecond); err != nil {
 			t.Error(err)
@@ -442,11 +442,11 @@ func TestHeld(t *testing.T) {
 		g := newRig(t, 1, ref, lane.Config{Workers: 1})
 		defer g.close(t)
 		g.add(t, 0, 2)
-		time.Sleep(30 * time.Millisecond)
+		rest(30 * time.Millisecond)
 		g.add(t, 0, 2)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		g.add(t, 0, 1)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		want := []time.Duration{0, 0, 70 * time.Millisecond, 70 * time.Millisecond, 0}
 		for i, it := range g.items {
 			if it.Held != want[i] {

@@ -99,7 +99,7 @@ func TestBadAnswers(t *testing.T) {
 				if n := len(g.acked[0]) + len(g.acked[1]); n != 0 {
 					t.Errorf("got %d acks of a bad answer", n)
 				}
-				time.Sleep(5 * time.Second)
+				rest(5 * time.Second)
 				if err := g.check(); err != nil {
 					t.Fatal(err)
 				}
@@ -273,7 +273,7 @@ func TestLoad(t *testing.T) {
 		if len(g.acked[0]) != 2 || !errors.Is(g.r.Stats().Err, lane.ErrLoad) || g.failures[lane.Fail] != 1 {
 			t.Errorf("got %d acks, %v, %v, want 2, ErrLoad, 1 fail", len(g.acked[0]), g.r.Stats().Err, g.failures)
 		}
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if err := g.check(); err != nil {
 			t.Error(err)
 		}

@@ -36,14 +36,6 @@ func (f *flow) pushBack(l *Lane) {
 	f.tail = l
 }
 
-func (f *flow) pushFront(l *Lane) {
-	l.next = f.head
-	f.head = l
-	if f.tail == nil {
-		f.tail = l
-	}
-}
-
 func (f *flow) pop() *Lane {
 	l := f.head
 	f.head, l.next = l.next, nil
