@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
 )
 
 // exec runs benchrig in-process.
@@ -54,7 +56,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"run", "w1", "--rate", "fast"}, []string{`"fast"`, "max"}},
 		{[]string{"run", "w1", "--window", "1500ms"}, []string{"whole seconds"}},
 		{[]string{"run", "w1", "--window", "7s"}, []string{"window", "7s", "divisor"}},
-		{[]string{"run", "w1", "--sink", "ftp://x"}, []string{"ftp://x", "memory, ledger"}},
+		{[]string{"run", "w1", "--sink", "ftp://x"}, []string{"ftp://x", "memory or ledger"}},
 		{[]string{"run", "w1", "--fsync", "sometimes"}, []string{"sometimes", "on-seal"}},
 		{[]string{"run", "w1", "--fsync", "never"}, []string{"needs a WAL"}},
 		{[]string{"run", "w1", "--wal", "--profile", "micronode"}, []string{"micronode with a WAL"}},
@@ -249,5 +251,27 @@ func example(t *testing.T, args []string) {
 	}
 	if code, stdout, stderr := execCtx(ctx, args...); !passed(code) {
 		t.Errorf("%s: exit %d: %s%s", line, code, stdout, stderr)
+	}
+}
+
+// The exit code of a run: a loss weighs more than a service level missed.
+func TestVerdict(t *testing.T) {
+	whole := result.Conservation{Lost: "0", Double: "0"}
+	good := &result.Result{Pass: true, Conservation: whole}
+	slow := &result.Result{Conservation: whole}
+	for _, c := range []struct {
+		runs []*result.Result
+		want int
+	}{
+		{[]*result.Result{good}, exitOK},
+		{[]*result.Result{good, slow}, exitSLO},
+		{[]*result.Result{slow, {Conservation: result.Conservation{Lost: "1", Double: "0"}}}, exitLoss},
+		{[]*result.Result{{Pass: true, Conservation: result.Conservation{Lost: "0", Double: "1"}}}, exitLoss},
+		{[]*result.Result{{Pass: true, Conservation: result.Conservation{Lost: "0", Double: "0", Order: []string{"seq 2"}}}}, exitLoss},
+		{[]*result.Result{{Pass: true}}, exitLoss}, // nothing was proved
+	} {
+		if got := codeOf(verdict(c.runs)); got != c.want {
+			t.Errorf("got exit %d, want %d", got, c.want)
+		}
 	}
 }

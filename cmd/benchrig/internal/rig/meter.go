@@ -37,6 +37,10 @@ func newMeter(s *session) *meter {
 	m := &meter{s: s, second: load.NewSample(), total: load.NewSample(), perSlice: hdrhistogram.New(1, int64(time.Hour), 3)}
 	m.started = proc.CPU()
 	m.last.cpu = m.started
+	if metrics, err := gather(s.registry); err == nil {
+		m.sealed(&m.last, metrics) // what came before the load is not its
+		m.perSlice.Reset()
+	}
 	return m
 }
 

@@ -87,6 +87,11 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 	if err := s.hot(); err != nil {
 		return nil, err
 	}
+	if !set.Cold { // the first seal sorts every key and faults its memory in: that is no steady state either
+		if err := s.rec.Flush(ctx); err != nil {
+			return nil, fmt.Errorf("first seal: %w", err)
+		}
+	}
 	hooks.Phase("running")
 	l := s.offer(ctx)
 	s.cost(l, perRow)
@@ -266,7 +271,11 @@ func (s *session) offer(ctx context.Context) *load.Load {
 	debug.FreeOSMemory() // what the calibration used is not the recorder's
 	proc.ResetPeak()
 	s.meter = newMeter(s)
-	l := load.Start(ctx, load.Options{Spec: s.set.Spec, Producers: s.set.Producers, Duration: s.set.Duration, Max: s.set.Max}, target{s.rec})
+	var to load.Target = target{s.rec}
+	if s.set.bend != nil {
+		to = s.set.bend(to)
+	}
+	l := load.Start(ctx, load.Options{Spec: s.set.Spec, Producers: s.set.Producers, Duration: s.set.Duration, Max: s.set.Max}, to)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/load"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/chaos"
 )
@@ -30,7 +31,8 @@ type Settings struct {
 	Metrics   string // address of a Prometheus endpoint while it runs
 	Drain     time.Duration
 
-	set map[string]string // what was asked for explicitly, for the result
+	set  map[string]string             // what was asked for explicitly, for the result
+	bend func(load.Target) load.Target // tests: a recorder that loses or doubles
 }
 
 // Span is a range of durations.

@@ -1,0 +1,142 @@
+package rig
+
+import (
+	"math/big"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/load"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func settings(t *testing.T, name string, pairs ...string) *Settings {
+	t.Helper()
+	s, err := Defaults(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		if err := s.Set(pairs[i], pairs[i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// bent is a recorder with a fault: once, a unit is recorded too much (by > 0) or a row is swallowed (by < 0).
+type bent struct {
+	load.Target
+	by   int
+	done *atomic.Bool
+	size *atomic.Uint64 // of the swallowed row
+}
+
+func (b bent) RecordBatch(batch *workload.Batch) {
+	if !b.done.CompareAndSwap(false, true) {
+		b.Target.RecordBatch(batch)
+		return
+	}
+	changed := *batch
+	if b.by > 0 {
+		changed.Incs[0] += uint64(b.by)
+	} else {
+		b.size.Store(changed.Incs[0])
+		changed.Incs[0] = 0
+	}
+	b.Target.RecordBatch(&changed)
+}
+
+// The proof catches one unit too many and one row too few in a whole run, and says so.
+func TestProofCatchesEveryUnit(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		by   int
+	}{{"nothing", 0}, {"doubled", 1}, {"lost", -1}} {
+		s := settings(t, "w1", "sink", "memory", "duration", "500ms")
+		size := new(atomic.Uint64)
+		if c.by != 0 {
+			s.bend = func(to load.Target) load.Target { return bent{to, c.by, new(atomic.Bool), size} }
+		}
+		r, err := Run(t.Context(), s, Hooks{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost, double := "0", "0"
+		switch c.name {
+		case "doubled":
+			double = "1"
+		case "lost":
+			lost = new(big.Int).SetUint64(size.Load()).String()
+		}
+		got := r.Conservation
+		if got.Lost != lost || got.Double != double || got.Intact() != (c.by == 0) || r.Pass && c.by != 0 {
+			t.Errorf("%s: lost %s double %s pass %v, want %s and %s", c.name, got.Lost, got.Double, r.Pass, lost, double)
+		}
+	}
+}
+
+// Faults on the way to the ledger cost retries, and no unit.
+func TestChaosLosesNothing(t *testing.T) {
+	s := settings(t, "w2", "sink", "memory", "duration", "2s", "tenants", "20", "rate", "20000",
+		"chaos", "5xx=0.1-0.3,lost=0.2,dup=0.2,tail=0.1:10ms-50ms,outage=1200ms@500ms")
+	r, err := Run(t.Context(), s, Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Conservation.Intact() || r.Conservation.Pending != "0" {
+		t.Errorf("got %+v", r.Conservation)
+	}
+	if len(r.Export.Retries) == 0 {
+		t.Error("no retry: the chaos did not happen")
+	}
+}
+
+func TestWorkloadsRun(t *testing.T) {
+	for _, c := range [][]string{
+		{"w1", "rate", "max", "duration", "300ms"},
+		{"w2", "duration", "300ms", "cold", "true"},
+		{"w3", "duration", "300ms", "short", "true", "keys", "100", "rate", "10000"},
+	} {
+		r, err := Run(t.Context(), settings(t, c[0], c[1:]...), Hooks{})
+		if err != nil {
+			t.Fatalf("%v: %v", c, err)
+		}
+		if !r.Conservation.Intact() || r.Record.Count == 0 || len(r.Record.Rejected) > 0 {
+			t.Errorf("%v: %d rows, rejected %v, %+v", c, r.Record.Count, r.Record.Rejected, r.Conservation)
+		}
+	}
+}
+
+func TestParseSpan(t *testing.T) {
+	for text, want := range map[string]string{"0-5ms": "0s 5ms", "2ms-8ms": "2ms 8ms", "2-8ms": "2ms 8ms", "8ms-2ms": "", "5ms": "", "a-b": "", "0-2h": "", "": ""} {
+		got, err := parseSpan(text)
+		if text := got.Least.String() + " " + got.Most.String(); err == nil && text != want || err != nil && want != "" {
+			t.Errorf("got %q, %v; want %q", text, err, want)
+		}
+	}
+}
+
+func TestFromJSON(t *testing.T) {
+	s, err := FromJSON([]byte(`{ "workload":"W2", "rate":100000, "tenants":1000, "dims":["bytes","requests","cpu"], "mins":10 }`), "")
+	if err == nil {
+		err = s.Finish()
+	}
+	if err != nil || s.Spec.Name != "w2" || s.Duration.Minutes() != 10 || s.Spec.Total() != 300_000 {
+		t.Errorf("the seed's example: %v, %+v", err, s)
+	}
+	for doc, want := range map[string]string{
+		`[]`: "JSON object", `{}`: "workload", `{"workload":"w1"} {}`: "after it", `{"workload":"w1","rate":{}}`: "rate", `{"workload":"w1","fsync_jitter":1}`: "A-B",
+	} {
+		if _, err := FromJSON([]byte(doc), ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want it to say %q", doc, err, want)
+		}
+	}
+}
