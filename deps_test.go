@@ -37,7 +37,7 @@ var layers = []struct {
 	may    []string // besides the layers named here, nothing of this module
 }{
 	{"internal/cpufeat", nil},
-	{"internal/asm", []string{"internal/cpufeat"}},
+	{"internal/asm", []string{"internal/asm", "internal/cpufeat"}}, // its own: the tune command
 	{"shardmap", []string{"shardmap", "internal/asm", "internal/cpufeat"}},
 	{"canon", []string{"internal/asm"}},
 	{"pipeline/vfs", nil},

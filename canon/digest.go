@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"github.com/zeebo/blake3"
+	"github.com/ron-accounting/ron-accounting/internal/asm"
 )
 
 // Digest is the BLAKE3-256 of a slice's bytes.
@@ -18,16 +18,11 @@ const cidPrefix = "\x01\x71\x1e\x20"
 var cidBase = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // Sum returns the BLAKE3-256 of b.
-func Sum(b []byte) Digest { return blake3.Sum256(b) }
+func Sum(b []byte) Digest { return asm.Sum256(b) }
 
 // SumMany sets dst[i] to the BLAKE3-256 of msgs[i]: the chunks of many short messages share the lanes of one kernel, so it
 // is faster than Sum in a loop. dst must be at least as long as msgs. It does not allocate.
-func SumMany(dst []Digest, msgs [][]byte) {
-	dst = dst[:len(msgs)]
-	for i, m := range msgs {
-		dst[i] = blake3.Sum256(m)
-	}
-}
+func SumMany(dst []Digest, msgs [][]byte) { asm.SumMany(dst, msgs) }
 
 // String returns b3: and 64 lower-case hexadecimal digits.
 func (d Digest) String() string { return "b3:" + hex.EncodeToString(d[:]) }

@@ -1,6 +1,9 @@
 package canon
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // Encoder writes many slices into one buffer and hashes them together: for a sealer, which has a window's rows of all
 // streams at once. In the steady state, when its buffers have grown, it does not allocate. Use:
@@ -20,6 +23,11 @@ type Encoder struct {
 	begun []SealedSlice // bytes and digest are filled in by Seal
 	place []place       // of the slices in buf, parallel to begun
 	head  []byte        // scratch for checking a head
+
+	// Scratch of Seal: which slices are hashed together, their bytes and their digests.
+	turn []int32
+	msgs [][]byte
+	sums []Digest
 
 	open  bool
 	wide  int    // bytes that Begin left for the header of the array of rows
@@ -155,15 +163,36 @@ func (e *Encoder) End() error {
 
 // Seal hashes all slices that were ended and returns them in their order. They are views of Buffer, and the returned
 // slice itself belongs to the encoder: both are valid until Reset.
+//
+// All slices that don't wait for another's digest are hashed together, so that short ones fill the kernel's lanes; then
+// those that follow them in a chain, and so on: a chain of k slices takes k turns, all chains side by side.
 func (e *Encoder) Seal() []SealedSlice {
+	e.turn = e.turn[:0]
 	for i := range e.begun {
 		s, p := &e.begun[i], e.place[i]
 		s.bytes = e.buf[p.start:p.end:p.end]
 		s.point()
-		if p.next {
-			*s.head.Prev = e.begun[i-1].digest
+		if !p.next {
+			e.turn = append(e.turn, int32(i))
 		}
-		s.digest = Sum(s.bytes)
 	}
+	for len(e.turn) > 0 {
+		e.msgs = e.msgs[:0]
+		for _, i := range e.turn {
+			e.msgs = append(e.msgs, e.begun[i].bytes)
+		}
+		e.sums = slices.Grow(e.sums[:0], len(e.msgs))[:len(e.msgs)]
+		SumMany(e.sums, e.msgs)
+		follow := e.turn[:0]
+		for n, i := range e.turn {
+			e.begun[i].digest = e.sums[n]
+			if i++; int(i) < len(e.begun) && e.place[i].next {
+				*e.begun[i].head.Prev = e.sums[n]
+				follow = append(follow, i)
+			}
+		}
+		e.turn = follow
+	}
+	clear(e.msgs[:cap(e.msgs)])
 	return e.begun
 }
