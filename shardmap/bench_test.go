@@ -11,11 +11,6 @@ import (
 	"testing"
 )
 
-// counterMap is what the benchmarks compare: count inc on a key passed by value, as Recorder.Record gets it.
-type counterMap interface {
-	record(k WideKey, inc uint64)
-}
-
 type wideMap struct{ m *Wide }
 
 func (w wideMap) record(k WideKey, inc uint64) error { return w.m.Record(&k, inc) }

@@ -13,7 +13,6 @@ type model struct {
 	keys    []WideKey
 	counted map[WideKey]U128
 	sealed  map[WideKey]U128
-	gone    [4]U128 // sealed, by dimension, of everything; includes what saturation gave up
 	handles map[WideKey]*WideCounter
 	rows    map[uint32]WideKey
 	gen     uint64

@@ -44,6 +44,21 @@ func NewCompact(cfg table.Config) (*Compact, error) {
 	return m, nil
 }
 
+// OpenCompact makes a map whose counters live in a file, with what an earlier process left open there. stream numbers the
+// stream of a key as Insert's argument does; false makes the open fail.
+func OpenCompact(cfg table.Config, file table.FileConfig, stream func(k *CompactKey) (uint32, bool)) (*Compact, table.FileReport, error) {
+	m := new(Compact)
+	rep, err := m.InitFile(compactLayout, cfg, file, func(p *table.Packed) (uint32, bool) {
+		var k CompactKey
+		compactUnpack(p, &k)
+		return stream(&k)
+	})
+	if err != nil {
+		return nil, rep, err
+	}
+	return m, rep, nil
+}
+
 // OnMiss sets the slow path of Record: it is called where Add would not answer OK. Set it before the first Record.
 func (m *Compact) OnMiss(fn func(k CompactKey, inc uint64) error) { m.miss = fn }
 

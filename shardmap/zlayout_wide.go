@@ -45,6 +45,21 @@ func NewWide(cfg table.Config) (*Wide, error) {
 	return m, nil
 }
 
+// OpenWide makes a map whose counters live in a file, with what an earlier process left open there. stream numbers the
+// stream of a key as Insert's argument does; false makes the open fail.
+func OpenWide(cfg table.Config, file table.FileConfig, stream func(k *WideKey) (uint32, bool)) (*Wide, table.FileReport, error) {
+	m := new(Wide)
+	rep, err := m.InitFile(wideLayout, cfg, file, func(p *table.Packed) (uint32, bool) {
+		var k WideKey
+		wideUnpack(p, &k)
+		return stream(&k)
+	})
+	if err != nil {
+		return nil, rep, err
+	}
+	return m, rep, nil
+}
+
 // OnMiss sets the slow path of Record: it is called where Add would not answer OK. Set it before the first Record.
 func (m *Wide) OnMiss(fn func(k WideKey, inc uint64) error) { m.miss = fn }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -63,7 +64,8 @@ func (cfg Config) check(l *Layout) error {
 
 type partition struct {
 	sync.Mutex
-	_ [56]byte // a lock a cache line
+	gate struct{}
+	_    [56]byte // a lock a cache line
 }
 
 // Core is the half of a map that does not know the key's type. Generated maps embed it.
@@ -80,6 +82,10 @@ type Core struct {
 	buckets uint64        // as in every Gen of this map
 	phase   uint32        // of the atomic path's reader counts
 	readers []readerCount // 2*readerStripes
+
+	fileID    [16]byte // zero without a counter file
+	committed []uint64 // one word, in the file's header; nil without
+	lock      *os.File // of the counter file
 
 	sealMu sync.Mutex
 	sealer

@@ -111,17 +111,23 @@ func (c *Core) newGen(id uint32, capacity int) (*Gen, error) {
 	if Pinned {
 		g.hints = bytePointer(make([]byte, homes<<hintShift))
 	}
-	m := bytePointer(mem)
-	g.slots, g.cells = at(m, p.slots.off), at(m, p.cells.off)
-	g.spill = words(at(m, p.spill.off), uint32(n))
-	for i := range 2 {
-		g.baseLo[i] = words(at(m, p.lo[i].off), uint32(n))
-		g.baseHi[i] = words(at(m, p.hi[i].off), uint32(n))
-	}
+	g.place(mem, p)
 	once := sync.OnceFunc(free)
 	g.free = once
 	// For maps that are dropped. Collection stops the world after it has found g unreachable, so not even a pinned
 	// section that holds no more than a slot's address can be in the memory when it goes.
 	runtime.AddCleanup(g, func(f func()) { f() }, once)
 	return g, nil
+}
+
+// place lays the arrays into memory.
+func (g *Gen) place(mem []byte, p plan) {
+	m := bytePointer(mem)
+	g.region, g.stride = mem, p.stride
+	g.slots, g.cells = at(m, p.slots.off), at(m, p.cells.off)
+	g.spill = words(at(m, p.spill.off), g.n)
+	for i := range 2 {
+		g.baseLo[i] = words(at(m, p.lo[i].off), g.n)
+		g.baseHi[i] = words(at(m, p.hi[i].off), g.n)
+	}
 }

@@ -3,10 +3,7 @@ package table
 // The only file of this package that turns addresses into pointers. Every address computed here lies inside the
 // region of one Gen; rows and columns are checked by the callers, who get them from Home or from a count below Cols.
 
-import (
-	"sync/atomic"
-	"unsafe"
-)
+import "unsafe"
 
 // Slot returns row's slot as *S, an array of exactly Layout.Words words.
 func Slot[S any](g *Gen, row uint32) *S {
@@ -31,15 +28,11 @@ func words(p unsafe.Pointer, n uint32) []uint64 { return unsafe.Slice((*uint64)(
 
 func bytePointer(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
-func wordPointer(w []uint64) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(w)) }
-
 func at(p unsafe.Pointer, off uintptr) unsafe.Pointer { return unsafe.Add(p, off) }
 
 // wordsAsBytes views w as bytes, for regions on the heap that must be 8-aligned on every platform.
 func wordsAsBytes(w []uint64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(w))), len(w)*8)
 }
-
-func loadTag(p *uint64) uint64 { return atomic.LoadUint64(p) }
 
 func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

@@ -53,7 +53,8 @@ func (c *Core) drain() {
 			waited = true
 			for i := range c.parts {
 				c.parts[i].Lock()
-				c.parts[i].Unlock() //nolint:staticcheck // passing through is the point
+				_ = c.parts[i].gate // passing through is the point
+				c.parts[i].Unlock()
 			}
 			continue
 		}
@@ -179,6 +180,9 @@ func (c *Core) Commit() {
 	if c.attempt {
 		c.epoch++
 		c.attempt = false
+		if c.committed != nil {
+			atomic.StoreUint64(&c.committed[0], c.epoch)
+		}
 	}
 }
 

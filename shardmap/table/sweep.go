@@ -19,7 +19,7 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 	s, old := &c.sealer, c.sealer.cur
 	s.sweeps++
 	rep.Rows = int(old.used.Load())
-	if s.attempt || c.gen.Load() == nil {
+	if s.attempt || c.gen.Load() == nil || c.committed != nil { // a file's rows are taken out when it is opened
 		return rep, nil
 	}
 	c.drain()

@@ -1,0 +1,271 @@
+//go:build linux && (amd64 || arm64) && !race && !purego
+
+package shardmap
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ron-accounting/ron-accounting/shardmap/table"
+)
+
+type fileRig struct {
+	t   *testing.T
+	cfg Config
+	fc  table.FileConfig
+	m   *Wide
+	rep table.FileReport
+}
+
+func newFileRig(t *testing.T) *fileRig {
+	return &fileRig{t: t, cfg: Config{Capacity: 50}, fc: table.FileConfig{
+		Path: filepath.Join(t.TempDir(), "counters"), Writer: [16]byte{1}, Dimensions: []string{"a", "b", "c"}, AnyFS: true}}
+}
+
+// open is a start: the last process is gone, whatever it was doing.
+func (r *fileRig) open() *fileRig {
+	r.t.Helper()
+	r.kill()
+	m, rep, err := OpenWide(r.cfg, r.fc, func(k *WideKey) (uint32, bool) { return uint32(k.Dimension), true })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.m, r.rep = m, rep
+	return r
+}
+
+func (r *fileRig) kill() {
+	if r.m != nil {
+		_ = r.m.CloseFile() // the kernel would
+		r.m = nil
+	}
+}
+
+func (r *fileRig) seal(commit bool) (sum uint64) {
+	r.m.Scan()
+	for _, o := range r.m.Open() {
+		sum += o
+	}
+	if commit { // first the log, then the map
+		r.fc.Commit = table.FileCommit{Epoch: r.m.Epoch() + 1, FileID: r.m.FileID(), Fingerprint: r.m.Fingerprint()}
+		r.m.Commit()
+	}
+	return sum
+}
+
+func (r *fileRig) wantOpen(want uint64) *fileRig {
+	r.t.Helper()
+	if got := r.seal(false); got != want || r.rep.SetAside != "" {
+		r.t.Fatalf("open: got %d, want %d; %+v", got, want, r.rep)
+	}
+	r.m.Abort()
+	return r
+}
+
+func TestFileRestarts(t *testing.T) {
+	r := newFileRig(t).open()
+	for i := range 20 {
+		record(t, r.m, key(i), 10)
+	}
+	r.open().wantOpen(200).open().wantOpen(200) // before any commit; twice
+	if got := r.seal(true); got != 200 {
+		t.Fatal(got)
+	}
+	r.open().wantOpen(0)
+	for i := range 20 {
+		record(t, r.m, key(i), 1)
+	}
+	r.seal(true)
+	record(t, r.m, key(3), 5)
+	r.seal(false) // an attempt that did not get to its commit
+	r.open().wantOpen(5)
+	before := r.fc.Commit
+	r.seal(true)
+	log := r.fc.Commit
+	record(t, r.m, key(3), 2)
+	r.fc.Commit = before // the log lost its last commit: R3
+	r.open()
+	if r.rep.Committed <= before.Epoch || r.rep.Units.Lo != 2 {
+		t.Fatalf("%+v", r.rep)
+	}
+	_ = log
+	r.fc.Commit = before
+	r.open()
+	record(t, r.m, key(9), math.MaxUint64)
+	record(t, r.m, key(9), math.MaxUint64)
+	record(t, r.m, key(9), 7)
+	if r.open(); r.rep.Units != (U128{Hi: 2, Lo: 7}) {
+		t.Fatalf("%v", r.rep.Units) // 2*(2^64-1) + 7 + 2
+	}
+	r.cfg.Columns = 3
+	r.fc.Dimensions = []string{"c", "a", "b"}
+	r.open()
+	if r.rep.Units != (U128{Hi: 2, Lo: 7}) || r.rep.SetAside != "" {
+		t.Fatalf("%+v", r.rep)
+	}
+	r.m.Scan()
+	r.m.NewRows(func(row, _ uint32, k *WideKey) {
+		i := binary.BigEndian.Uint64(k.Subject[8:])
+		if want := (uint8(i%3) + 1) % 3; k.Dimension != want {
+			t.Errorf("key %d: dimension %d, want %d", i, k.Dimension, want)
+		}
+	})
+	r.m.Abort()
+	r.kill()
+	r.fc.Dimensions = []string{"c", "a"}
+	if _, _, err := OpenWide(r.cfg, r.fc, func(*WideKey) (uint32, bool) { return 0, true }); err != nil && !errors.Is(err, table.ErrConfig) {
+		t.Fatal(err)
+	}
+}
+
+func TestFileRefused(t *testing.T) {
+	r := newFileRig(t).open()
+	if _, _, err := OpenWide(r.cfg, r.fc, nil); !errors.Is(err, table.ErrFileBusy) {
+		t.Fatalf("second opener: %v", err)
+	}
+	record(t, r.m, key(1), 4)
+	r.seal(true)
+	old, _ := os.ReadFile(r.fc.Path)
+	record(t, r.m, key(1), 4)
+	r.seal(true)
+	good, _ := os.ReadFile(r.fc.Path)
+	r.kill()
+	for name, b := range map[string][]byte{
+		"older copy": old, "not one": []byte("hello"), "empty": nil, "cut": good[:len(good)-4096],
+		"header bit": append(append([]byte{}, good[:60]...), append([]byte{good[60] ^ 1}, good[61:]...)...),
+		"version":    append(append([]byte{}, good[:8]...), append([]byte{9}, good[9:]...)...),
+	} {
+		r.fc.Path = filepath.Join(t.TempDir(), "c")
+		if err := os.WriteFile(r.fc.Path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r.open(); r.rep.SetAside == "" || r.seal(false) != 0 {
+			t.Errorf("%s: %+v", name, r.rep)
+		}
+		r.kill()
+	}
+	r.fc.Path = filepath.Join(t.TempDir(), "c")
+	os.WriteFile(r.fc.Path, good, 0o600)
+	r.fc.Writer[3] = 9
+	if r.open(); !strings.Contains(r.rep.SetAside, "writer") {
+		t.Errorf("foreign writer: %+v", r.rep)
+	}
+	r.kill()
+	r.fc.Writer[3] = 0
+	if r.open(); r.rep.SetAside == "" {
+		t.Errorf("file gone and made by another writer: %+v", r.rep)
+	}
+	r.kill()
+	r.fc.AnyFS = false
+	r.fc.Path = "/proc/self/x"
+	if _, _, err := OpenWide(r.cfg, r.fc, nil); !errors.Is(err, table.ErrFileSystem) {
+		t.Errorf("not a tmpfs: %v", err)
+	}
+}
+
+// TestFileTorn spoils each word of a slot that holds units: they are reported, the others kept.
+func TestFileTorn(t *testing.T) {
+	for _, word := range []int{0, 1, 2, 3, 4, 7} {
+		r := newFileRig(t).open()
+		k := WideKey{Tenant: [16]byte{1, 8: 1}, Subject: [16]byte{1, 8: 1}, Namespace: 5, Dimension: 1}
+		record(t, r.m, k, 4)
+		record(t, r.m, key(1), 9)
+		r.m.Scan()
+		r.m.NewRows(func(row, _ uint32, got *WideKey) {
+			if *got == k {
+				table.Slot[[8]uint64](r.m.Current(), row)[word] = 0
+			}
+		})
+		if r.open(); r.rep.BadSlots != 1 || r.rep.LostUnits.Lo != 4 || r.rep.Units.Lo != 9 {
+			t.Errorf("word %d: %+v", word, r.rep)
+		}
+		r.kill()
+	}
+}
+
+// TestFileKill kills a recording process with SIGKILL, again and again, and compares with the oracle it wrote to its
+// pipe: what was reported as counted is there, and no more than had been begun.
+func TestFileKill(t *testing.T) {
+	if path := os.Getenv("RON_ACC_KILL_CHILD"); path != "" {
+		killChild(path)
+		return
+	}
+	r := newFileRig(t)
+	low, high := uint64(0), uint64(0)
+	for round := range 12 {
+		r.kill()
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestFileKill$")
+		cmd.Env = append(os.Environ(), "RON_ACC_KILL_CHILD="+r.fc.Path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Duration(20+7*round)*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		var done, begun [2]uint64
+		for s := bufio.NewScanner(out); s.Scan(); {
+			var w, n int
+			if c, _ := fmt.Sscanf(s.Text(), "begun %d %d end", &w, &n); c == 2 {
+				begun[w] = uint64(n)
+			}
+			if c, _ := fmt.Sscanf(s.Text(), "done %d %d end", &w, &n); c == 2 {
+				done[w] = uint64(n)
+			}
+		}
+		_ = cmd.Wait()
+		low, high = low+done[0]+done[1], high+max(begun[0], done[0])+max(begun[1], done[1])
+		r.open()
+		got := r.rep.Units.Lo
+		if got < low || got > high || r.rep.SetAside != "" || r.rep.BadSlots > 0 {
+			t.Fatalf("round %d: %d units, want %d to %d; %+v", round, got, low, high, r.rep)
+		}
+		low, high = got, got // the oracle of the next round starts from what is there
+	}
+	if low == 0 {
+		t.Fatal("nothing was counted")
+	}
+}
+
+func killChild(path string) {
+	m, _, err := OpenWide(Config{Capacity: 50}, table.FileConfig{Path: path, Writer: [16]byte{1}, Dimensions: []string{"a", "b", "c"}, AnyFS: true},
+		func(k *WideKey) (uint32, bool) { return 0, true })
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(3)
+	}
+	var mu sync.Mutex
+	say := func(what string, w, n int) {
+		mu.Lock()
+		os.Stdout.WriteString(fmt.Sprintf("%s %d %d end\n", what, w, n))
+		mu.Unlock()
+	}
+	var wg sync.WaitGroup
+	for w := range 2 {
+		wg.Go(func() {
+			for n := 0; ; {
+				say("begun", w, n+100)
+				for range 100 {
+					k := key(n % 40)
+					if m.Add(&k, 1) != OK {
+						m.Insert(&k, 0, 1)
+					}
+					n++
+				}
+				say("done", w, n)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,187 @@
+//go:build linux && (amd64 || arm64 || loong64 || ppc64le || riscv64 || s390x) && !race && !purego
+
+package table
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// InitFile is Init with the counters in a file: it takes over what the file has open and makes it anew.
+// stream numbers the stream of a key; false: there is no room for it, and the open fails with nothing changed.
+func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed) (uint32, bool)) (rep FileReport, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(filepath.Dir(fc.Path), &st); err != nil {
+		return rep, fmt.Errorf("%w: %s: %w", ErrFileSystem, fc.Path, err)
+	}
+	if st.Type != unix.TMPFS_MAGIC && !fc.AnyFS {
+		return rep, fmt.Errorf("%w: %s: file system type %#x", ErrFileSystem, fc.Path, st.Type)
+	}
+	lock, err := os.OpenFile(fc.Path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return rep, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	done := false
+	defer func() {
+		if !done {
+			lock.Close()
+		}
+	}()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return rep, fmt.Errorf("%w: %s: %w", ErrFileBusy, fc.Path, err)
+	}
+	c.layout = l
+	rows, err := c.takeOver(&fc, &rep)
+	if err != nil {
+		return rep, err
+	}
+	cfg.Capacity = max(cfg.Capacity, len(rows))
+	tmp := fc.Path + ".tmp"
+	reg := &fileRegion{path: tmp}
+	cfg.Region = reg
+	c.fileID = newFileID()
+	defer func() {
+		if !done && reg.f != nil {
+			c.gen.Store(nil)
+			c.sealer.cur.free()
+			os.Remove(tmp)
+		}
+	}()
+	if err := c.Init(l, cfg); err != nil {
+		return rep, err
+	}
+	g := c.sealer.cur
+	c.epoch = fc.Commit.Epoch // the new file has sealed nothing: its epochs follow the log, whatever the old one had seen
+	h := fileHead{slots: uint64(g.n), words: uint64(g.words), cols: uint64(g.cols), capacity: uint64(g.capacity), buckets: g.buckets,
+		seed: c.seed, writer: fc.Writer, id: c.fileID, born: fc.Commit.Fingerprint, layout: l.Name, dims: fc.Dimensions}
+	copy(reg.mem, h.append(make([]byte, 0, fileHeader)))
+	c.committed = words(at(bytePointer(reg.mem), fileHeader-8), 1)
+	c.committed[0] = fc.Commit.Epoch
+	for i := range rows {
+		k := &rows[i].key
+		id, ok := stream(k)
+		if !ok {
+			return rep, fmt.Errorf("%w: counter file: no room for the streams of its %d rows", ErrConfig, len(rows))
+		}
+		hash, q := l.Hash(k, &c.seed)
+		place, _ := g.reserve()
+		g.addWide(c.take(g, k, g.Bucket(hash), q, id, place), rows[i].open)
+	}
+	if err := errors.Join(reg.f.Sync(), os.Rename(tmp, fc.Path), syncDir(filepath.Dir(fc.Path))); err != nil {
+		return rep, fmt.Errorf("accounting/shardmap: counter file: %w", err)
+	}
+	c.lock, done = lock, true
+	return rep, nil
+}
+
+// takeOver reads the rows of the file that is there, or sets it aside.
+func (c *Core) takeOver(fc *FileConfig, rep *FileReport) ([]fileRow, error) {
+	f, why, err := openFound(fc.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if fc.Commit.Epoch > 0 {
+			rep.SetAside = "counter file is missing"
+		}
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("accounting/shardmap: counter file: %w", err)
+	}
+	rep.Found = true
+	if f != nil {
+		defer f.g.free()
+		why = f.check(c, fc)
+	}
+	if why != "" {
+		rep.SetAside = why
+		if err := os.Rename(fc.Path, fc.Path+".bad"); err != nil {
+			return nil, fmt.Errorf("accounting/shardmap: counter file: %w", err)
+		}
+		return nil, nil
+	}
+	rep.Committed = f.committed
+	return f.rows(c, fc, rep)
+}
+
+func openFound(path string) (f *found, why string, err error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, "", err
+	}
+	defer file.Close()
+	b := make([]byte, fileHeader)
+	if _, err := file.ReadAt(b, 0); err != nil {
+		return nil, "not a counter file", nil
+	}
+	f = new(found)
+	if why := f.head.parse(b); why != "" {
+		return nil, why, nil
+	}
+	f.committed = binary.NativeEndian.Uint64(b[fileHeader-8:])
+	st, err := file.Stat()
+	if err != nil {
+		return nil, "", err
+	}
+	p := planFor(int(f.head.slots), int(f.head.words), int(f.head.cols))
+	if st.Size() < fileHeader+int64(p.total) {
+		return nil, fmt.Sprintf("%d bytes, want %d", st.Size(), fileHeader+int64(p.total)), nil
+	}
+	// Private: what is found stays as it is.
+	mem, err := unix.Mmap(int(file.Fd()), 0, fileHeader+int(p.total), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, "", fmt.Errorf("mmap: %w", err)
+	}
+	f.g = &Gen{n: uint32(f.head.slots), cols: int(f.head.cols), words: int(f.head.words), buckets: f.head.buckets}
+	f.g.place(mem[fileHeader:], p)
+	f.g.wide.Store(1) // so that high words are looked at
+	f.g.free = func() { _ = unix.Munmap(mem) }
+	return f, "", nil
+}
+
+// fileRegion makes one file, with every page of it allocated, so that no store can fail for want of memory.
+type fileRegion struct {
+	path string
+	f    *os.File
+	mem  []byte
+}
+
+// Alloc implements Region, once.
+func (r *fileRegion) Alloc(n int) ([]byte, func(), error) {
+	f, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(fileHeader+n)); err != nil {
+		return nil, nil, errors.Join(err, f.Close(), os.Remove(r.path))
+	}
+	mem, err := unix.Mmap(int(f.Fd()), 0, fileHeader+n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close(), os.Remove(r.path))
+	}
+	adviseHuge(mem)
+	r.f, r.mem = f, mem
+	return mem[fileHeader:], func() { _ = unix.Munmap(mem); f.Close() }, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// CloseFile gives up the file's lock, after the last Commit. The file stays.
+func (c *Core) CloseFile() error {
+	if c.lock == nil {
+		return nil
+	}
+	err := c.lock.Close()
+	c.lock = nil
+	return err
+}
