@@ -26,7 +26,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type referee struct {
 	sink   *memory.Sink
 	behave func(ctx context.Context, call int, batch []canon.SealedSlice) ([]export.Result, bool) // true: these are the answers
-	gaps   bool                                                                                   // seqs may be skipped by declared gaps
 
 	mu      sync.Mutex
 	calls   int
