@@ -26,23 +26,20 @@ func wrap(p *pipeline.Pipeline, err error) (*Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Recorder{m: p.Map(), p: p}, nil
+	m := p.Map()
+	m.OnMiss(func(k shardmap.WideKey, n uint64) error {
+		return p.RecordSlow(&Key{Tenant: k.Tenant, Subject: k.Subject, Namespace: k.Namespace, Dimension: Dimension(k.Dimension)}, n)
+	})
+	return &Recorder{m: m, p: p}, nil
 }
 
 // Record adds n units to k's counter. It is the hot path: lock-free, without allocation or I/O for a key that was seen before. n = 0 does nothing.
 // What returned nil is in exactly one slice, or still open. The error is ErrBusy where k or its stream is new and there is no room, ErrClosed after
 // Close, or ErrSchema for a dimension that Options does not name; nothing was counted then.
-func (r *Recorder) Record(k Key, n uint64) error {
-	if r.m.Add(k.Wide(), n) == shardmap.OK {
-		return nil
-	}
-	return r.recordSlow(k, n)
-}
-
-// recordSlow is apart, and takes its own copy, so that Record's k does not escape to the heap.
 //
-//go:noinline
-func (r *Recorder) recordSlow(k Key, n uint64) error { return r.p.RecordSlow(&k, n) }
+// It is small enough to be inlined, so that k is not copied twice on its way to the map: a second copy of 40 bytes just
+// written costs more than the rest of the call.
+func (r *Recorder) Record(k Key, n uint64) error { return r.m.Record(k.Wide(), n) }
 
 // Counter returns a bound handle to k's counter, with Record's errors. A handle holds k's row from eviction no more than Record does.
 func (r *Recorder) Counter(k Key) (Counter, error) {
