@@ -137,7 +137,7 @@ func (k *kernel) eachBit(label string, m reg.GPPhysical, f func()) {
 	k.Label(k.label(label))
 	k.BSFL(m, reg.EBX)
 	f()
-	k.LEAL(operand.Mem{Base: m.As64().(reg.Register), Disp: -1}, reg.EBX)
+	k.LEAL(operand.Mem{Base: m.As64(), Disp: -1}, reg.EBX)
 	k.ANDL(reg.EBX, m)
 	k.JNZ(k.to(label))
 	k.Label(k.label(label + "_done"))
