@@ -38,7 +38,7 @@ type trouble struct {
 	attempts int           // failures in a row
 	since    time.Duration // start of the operation that is failing, on the router's clock
 	until    time.Duration // when to try again
-	sinkWide bool          // failed with the whole call: woken when the circuit closes
+	sinkWide bool          // failed with the whole call, and the sink named no time: woken when the circuit closes
 	err      error
 }
 

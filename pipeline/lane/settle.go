@@ -87,7 +87,7 @@ func (r *Router) fail(b *batch, run *run, now time.Duration) {
 	}
 	t.attempts++
 	t.err = run.err
-	t.sinkWide = !b.alive
+	t.sinkWide = !b.alive && run.why.retryAfter == 0
 	r.lastErr = run.err
 	if solo := run.why.class == Fail && len(b.sent) == 1; solo != l.solo {
 		l.solo = solo

