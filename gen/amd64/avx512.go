@@ -14,7 +14,7 @@ import (
 // registers. This one reads message words as memory operands instead, and uses
 // the registers that are then free to read and transpose the next block in
 // between the rounds of this one, in slots of the vector units that the rounds,
-// bound by latency or by the two units that rotate, leave idle: 480 cycles
+// bound by latency or by the two units that rotate, leave idle: about 500 cycles
 // a block of 16 lanes on Zen 4 instead of 600.
 func BLAKE3AVX512() ([]byte, error) {
 	k := newKernel()

@@ -6,7 +6,7 @@ import "github.com/ron-accounting/ron-accounting/internal/cpufeat"
 // before the next ones are read. It is a power of two and divides 2^32, so a
 // section is a complete subtree and the high word of the counter is the same in
 // all of it. 256 chunks are 8 KiB of scratch; joining their tree costs four
-// passes with mostly idle lanes, under 1 % of the section.
+// passes with mostly idle lanes, 1.3 % of the section on AVX-512.
 const sectionChunks = 256
 
 // sum is one message's digest. The scratch arrays come in three sizes because
