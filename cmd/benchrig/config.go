@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -110,5 +109,5 @@ func newConfigValidateCommand() *cobra.Command {
 
 // configError is exit 2, one fault a line.
 func configError(err error) error {
-	return exitWith(exitUsage, errors.Join(errors.New("config:"), err))
+	return exitWith(exitUsage, fmt.Errorf("config: %w", err))
 }

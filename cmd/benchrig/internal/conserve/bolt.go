@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // ledgerHeader is what stands before each slice in the embedded ledger's records; its first four bytes are the slice's length.
@@ -21,7 +22,7 @@ func (b *Book) ReadLedgerFile(path string) error {
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("ledger %s: in use by another process", path)
 	case err != nil:
 		return fmt.Errorf("ledger %s: %w", path, err)

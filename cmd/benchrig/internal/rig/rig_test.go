@@ -2,14 +2,18 @@ package rig
 
 import (
 	"math/big"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/load"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
+	"github.com/ron-accounting/ron-accounting/pipeline/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -138,5 +142,32 @@ func TestFromJSON(t *testing.T) {
 		if _, err := FromJSON([]byte(doc), ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want it to say %q", doc, err, want)
 		}
+	}
+}
+
+// What the ledger serves over HTTP is what its file holds: both read by code that is not the ledger's.
+func TestLedgerServesWhatItsFileHolds(t *testing.T) {
+	dir := t.TempDir()
+	s := settings(t, "w2", "tenants", "5", "rate", "20000", "duration", "1s", "dir", dir)
+	if _, err := Run(t.Context(), s, Hooks{}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "ledger.db")
+	file, served := conserve.NewBook(), conserve.NewBook()
+	if err := file.ReadLedgerFile(path); err != nil {
+		t.Fatal(err)
+	}
+	l, err := ledger.Open(path, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	srv := httptest.NewServer(l.Handler(ledger.HandlerOptions{}))
+	defer srv.Close()
+	if err := served.ReadHTTP(t.Context(), srv.Client(), srv.URL, nil); err != nil {
+		t.Fatal(err)
+	}
+	if breaks := served.Breaks(1); served.Slices != file.Slices || served.Rows != file.Rows || served.Streams() != 15 || len(breaks) > 0 {
+		t.Errorf("served %d slices, %d rows, %d streams, breaks %v; the file holds %d slices, %d rows", served.Slices, served.Rows, served.Streams(), breaks, file.Slices, file.Rows)
 	}
 }
