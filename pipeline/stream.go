@@ -43,10 +43,7 @@ func (s *stream) settle(o *orderer) {
 	}
 	o.sort(s.fresh)
 	s.merge(s.fresh)
-	if cap(s.fresh) > 256 {
-		s.fresh = nil // a burst of new rows is rare after the first windows
-	}
-	s.fresh = s.fresh[:0]
+	s.fresh = nil // new rows are rare after the first windows, and there are many streams
 }
 
 // merge takes in, which ascends and shares no key with the order, into it: from the back, in place.
@@ -66,7 +63,7 @@ func (s *stream) merge(in []orderEntry) {
 }
 
 // forget drops the order: the shard map has numbered its rows anew.
-func (s *stream) forget() { s.keys, s.rows, s.fresh = s.keys[:0], s.rows[:0], s.fresh[:0] }
+func (s *stream) forget() { s.keys, s.rows, s.fresh = s.keys[:0], s.rows[:0], nil }
 
 type streamKey struct {
 	tenant canon.ID

@@ -40,7 +40,7 @@ func load(d time.Duration) {
 			}
 		})
 	}
-	stage.Do(context.Background(), stage.Seal, func(context.Context) { burn(d) })
+	stage.Do(context.Background(), stage.Seal, func(context.Context) { _ = burn(d) })
 	wg.Wait()
 }
 
@@ -183,7 +183,7 @@ func TestFlightDumpsWhenAStageExceedsItsBound(t *testing.T) {
 	}
 	f.Observe(stage.Seal, 10*time.Millisecond) // within
 	f.Observe(stage.WAL, time.Hour)            // not watched
-	f.Do(context.Background(), stage.Seal, func(context.Context) { burn(30 * time.Millisecond) })
+	f.Do(context.Background(), stage.Seal, func(context.Context) { _ = burn(30 * time.Millisecond) })
 	f.Observe(stage.Seal, time.Second) // in the cooldown
 	if err := f.Close(); err != nil {
 		t.Fatal(err)

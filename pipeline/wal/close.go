@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 used by recovery, which is not written yet
+
 package wal
 
 import (

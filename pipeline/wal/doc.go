@@ -84,4 +84,8 @@
 // capped by Options; period boundaries, acks and compaction have a reserve beyond the caps. Without a mark after it a damaged
 // last commit counts as torn: with Fsync OnSeal this can only be one whose Append had not returned, or damage to the disk
 // together with the loss of the mark.
+//
+// # State of this package
+//
+// The writing half is here; Open and recovery are not written yet, so nothing uses the log: the pipeline refuses Options.WAL.
 package wal
