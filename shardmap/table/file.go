@@ -176,12 +176,13 @@ func (f *found) rows(c *Core, fc *FileConfig, rep *FileReport) ([]fileRow, error
 	}
 	l := &c.layout
 	var out []fileRow
+	var k Packed // one for all: it escapes
 	for row := range f.g.n {
 		open := f.g.value(row).Sub(U128{f.g.baseHi[area][row], f.g.baseLo[area][row]})
 		if open.IsZero() {
 			continue
 		}
-		k := c.key(f.g, row)
+		k = c.key(f.g, row)
 		if _, q := l.Hash(&k, &f.head.seed); *f.g.word(row, l.Words-1) != Tag(q, row) {
 			rep.BadSlots++
 			rep.LostUnits = rep.LostUnits.Add(open)

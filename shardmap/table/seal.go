@@ -153,9 +153,10 @@ func (c *Core) Generation() uint64 { return uint64(c.sealer.cur.id) }
 // NewRow is called for each row that the last Scan covers and that no earlier call told of.
 func (c *Core) eachNew(fn func(row, stream uint32, key *Packed)) {
 	s, g := &c.sealer, c.sealer.cur
+	var k Packed // one for all: it escapes
 	for ; s.reported < s.scanned; s.reported++ {
 		row := g.log[s.reported] - 1
-		k := c.key(g, row)
+		k = c.key(g, row)
 		fn(row, c.stream(g, row), &k)
 	}
 }

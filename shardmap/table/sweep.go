@@ -47,9 +47,10 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 	// The new row of each old one that moves, by place in the log. Room for a row is never taken by a newer key
 	// before the evicted rows have been looked at again: that happens under the locks.
 	moved := make([]uint32, s.drained, old.capacity)
+	var k Packed // one for all: it escapes
 	move := func(i uint32) uint32 {
 		row := old.log[i] - 1
-		k := c.key(old, row)
+		k = c.key(old, row)
 		h, q := c.layout.Hash(&k, &c.seed)
 		at, _ := next.reserve()
 		return c.take(next, &k, next.Bucket(h), q, c.stream(old, row), at)
@@ -71,7 +72,7 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 	for i, row := range moved {
 		from := old.log[i] - 1
 		open := old.value(from).Sub(sealed(from))
-		k := c.key(old, from)
+		k = c.key(old, from)
 		d := c.dim(&k)
 		s.retired[d] = s.retired[d].Add(sealed(from))
 		if out[i] {
