@@ -10,8 +10,8 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 )
 
-// eventCapacity holds the events of some ten thousand slices until they are read.
-const eventCapacity = 1 << 14
+// eventCapacity holds the events of a window of some thousand streams until they are read.
+const eventCapacity = 1 << 13
 
 // exports measures each slice's way from the commit to the first ack, by the recorder's events.
 type exports struct {
