@@ -52,7 +52,7 @@ func New(address string, o Options) (*Client, error) {
 		o.MaxBatchSlices = 8192
 	}
 	d := &net.Dialer{Timeout: o.DialTimeout}
-	c := &Client{o: o, tr: &http.Transport{DialContext: d.DialContext, TLSClientConfig: o.TLS, TLSHandshakeTimeout: o.DialTimeout,
+	c := &Client{o: o, tr: &http.Transport{DialContext: d.DialContext, TLSClientConfig: o.TLS.Clone(), TLSHandshakeTimeout: o.DialTimeout,
 		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
 		MaxResponseHeaderBytes: 64 << 10}}
 	switch {

@@ -1,0 +1,203 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/pipeline/export"
+)
+
+var (
+	// ErrUnsafeStream: a JetStream stream is set so that it could lose what it has acked.
+	ErrUnsafeStream = errors.New("accounting/jetstream: unsafe stream settings")
+	// ErrMaxPayload: the server takes no message of a whole slice and its headers.
+	ErrMaxPayload = errors.New("accounting/jetstream: the server's max_payload is too small")
+)
+
+// headroom is what the headers of a message may take of max_payload.
+const headroom = 1 << 10
+
+const (
+	namePrefix = "RON_"
+	headerSeq  = "Ron-Seq"
+	headerB3   = "Ron-B3"
+)
+
+// Options of an exporter; zero fields have the default.
+type Options struct {
+	Replicas      int           // of the streams that are created, and at least of those that exist; 1
+	MaxSliceBytes int           // largest slice that max_payload must have room for; canon.MaxBytes
+	Timeout       time.Duration // of the handshake; 5 s
+	Duplicates    time.Duration // the broker's duplicate window of new streams; 2 min. Nothing depends on it
+	MaxStreams    int           // chains whose tips are remembered; 262144
+	NATS          []nats.Option // credentials, TLS, name …
+}
+
+func (o *Options) setDefaults() {
+	if o.Replicas <= 0 {
+		o.Replicas = 1
+	}
+	if o.MaxSliceBytes <= 0 {
+		o.MaxSliceBytes = canon.MaxBytes
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 5 * time.Second
+	}
+	if o.Duplicates <= 0 {
+		o.Duplicates = 2 * time.Minute
+	}
+	if o.MaxStreams <= 0 {
+		o.MaxStreams = 1 << 18
+	}
+}
+
+// Exporter implements export.BatchExporter and export.Tipper. It is safe for concurrent use; calls for one chain are the
+// caller's to serialise, as export.Exporter says.
+type Exporter struct {
+	o  Options
+	nc *nats.Conn
+	js js.JetStream
+
+	mu     sync.Mutex
+	months map[string]js.Stream // verified, by name
+	chains map[export.Stream]*chain
+}
+
+// Connect connects to a NATS server or cluster (nats://host:port,…), checks max_payload and the settings of the months that exist.
+// It fails with the network's error, ErrMaxPayload or ErrUnsafeStream. Later losses of the connection mend themselves.
+func Connect(ctx context.Context, url string, o Options) (*Exporter, error) {
+	o.setDefaults()
+	opts := append([]nats.Option{nats.Name("ron-accounting"), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond), nats.ReconnectBufSize(-1), nats.Timeout(o.Timeout)}, o.NATS...)
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("accounting/jetstream: connect: %w", err)
+	}
+	e := &Exporter{o: o, nc: nc, months: make(map[string]js.Stream), chains: make(map[export.Stream]*chain)}
+	if got, want := nc.MaxPayload(), int64(o.MaxSliceBytes+headroom); got < want {
+		nc.Close()
+		return nil, fmt.Errorf("%w: got %d, want at least %d (a slice of %d bytes and its headers)", ErrMaxPayload, got, want, o.MaxSliceBytes)
+	}
+	// A future that is given up with its context is forgotten by nats.go after this long.
+	if e.js, err = js.New(nc, js.WithPublishAsyncMaxPending(1<<16), js.WithPublishAsyncTimeout(30*time.Second)); err == nil {
+		c, cancel := context.WithTimeout(ctx, o.Timeout)
+		defer cancel()
+		_, err = e.list(c)
+	}
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("accounting/jetstream: handshake: %w", err)
+	}
+	return e, nil
+}
+
+// Close closes the connection.
+func (e *Exporter) Close() error {
+	e.nc.Close()
+	return nil
+}
+
+// monthOf is the month of a window's last second.
+func monthOf(h *canon.Head) string {
+	return time.Unix(int64(min(h.WindowEndS-1, 1<<40)), 0).UTC().Format("200601")
+}
+
+func subject(s export.Stream, month string) string {
+	return "u." + s.Writer.String() + "." + s.Tenant.String() + "." + s.Dimension + "." + month
+}
+
+// list returns the names of the months that exist, newest first, each verified.
+func (e *Exporter) list(ctx context.Context) ([]string, error) {
+	l := e.js.StreamNames(ctx)
+	var names []string
+	for n := range l.Name() {
+		if m, ok := strings.CutPrefix(n, namePrefix); ok && len(m) >= 6 {
+			names = append(names, n)
+		}
+	}
+	if err := l.Err(); err != nil && !errors.Is(err, js.ErrEndOfData) {
+		return nil, err
+	}
+	sortNewestFirst(names)
+	for _, n := range names {
+		if _, err := e.month(ctx, strings.TrimPrefix(n, namePrefix), false); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// month returns a month's JetStream stream; where it does not exist it is created, or nil without create.
+func (e *Exporter) month(ctx context.Context, month string, create bool) (js.Stream, error) {
+	name := namePrefix + month
+	e.mu.Lock()
+	s := e.months[name]
+	e.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	s, err := e.js.Stream(ctx, name)
+	if errors.Is(err, js.ErrStreamNotFound) {
+		if !create {
+			return nil, nil
+		}
+		s, err = e.js.CreateStream(ctx, e.config(month))
+		if errors.Is(err, js.ErrStreamNameAlreadyInUse) { // another exporter was first, with other settings
+			s, err = e.js.Stream(ctx, name)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := e.verify(s.CachedInfo().Config, month); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	e.months[name] = s
+	e.mu.Unlock()
+	return s, nil
+}
+
+func (e *Exporter) config(month string) js.StreamConfig {
+	return js.StreamConfig{Name: namePrefix + month, Subjects: []string{"u.*.*.*." + month}, Description: "ron-accounting: sealed slices of " + month,
+		Retention: js.LimitsPolicy, Storage: js.FileStorage, Discard: js.DiscardNew, Replicas: e.o.Replicas, Duplicates: e.o.Duplicates,
+		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1, DenyDelete: true, DenyPurge: true}
+}
+
+// verify names every setting by which a stream could lose a slice.
+func (e *Exporter) verify(c js.StreamConfig, month string) error {
+	var bad []string
+	check := func(ok bool, what string, got any) {
+		if !ok {
+			bad = append(bad, fmt.Sprintf("%s (got %v)", what, got))
+		}
+	}
+	check(len(c.Subjects) == 1 && c.Subjects[0] == "u.*.*.*."+month, "subjects u.*.*.*."+month, c.Subjects)
+	check(c.Storage == js.FileStorage, "file storage", c.Storage)
+	check(c.Retention == js.LimitsPolicy, "limits retention", c.Retention)
+	check(c.Discard == js.DiscardNew, "discard new", c.Discard)
+	check(c.DenyDelete, "deny delete", c.DenyDelete)
+	check(c.DenyPurge, "deny purge", c.DenyPurge)
+	check(!c.AllowRollup, "no rollup", c.AllowRollup)
+	check(!c.AllowDirect && !c.MirrorDirect, "no direct reads", c.AllowDirect)
+	check(c.MaxAge == 0, "no maximum age", c.MaxAge)
+	check(c.MaxMsgs <= 0, "no maximum of messages", c.MaxMsgs)
+	check(c.MaxMsgsPerSubject <= 0, "no maximum per subject", c.MaxMsgsPerSubject)
+	check(c.MaxMsgSize <= 0 || int(c.MaxMsgSize) >= e.o.MaxSliceBytes+headroom, "room for a slice in max_msg_size", c.MaxMsgSize)
+	check(!c.NoAck, "acks", "no_ack")
+	check(!c.Sealed, "not sealed", c.Sealed)
+	check(c.Mirror == nil && len(c.Sources) == 0, "no mirror, no sources", "some")
+	check(c.Replicas >= e.o.Replicas, fmt.Sprintf("%d replicas", e.o.Replicas), c.Replicas)
+	if bad != nil {
+		return fmt.Errorf("%w: stream %s: want %s", ErrUnsafeStream, c.Name, strings.Join(bad, ", "))
+	}
+	return nil
+}
