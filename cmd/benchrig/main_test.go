@@ -56,7 +56,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"run", "w1", "--rate", "fast"}, []string{`"fast"`, "max"}},
 		{[]string{"run", "w1", "--window", "1500ms"}, []string{"whole seconds"}},
 		{[]string{"run", "w1", "--window", "7s"}, []string{"window", "7s", "divisor"}},
-		{[]string{"run", "w1", "--sink", "ftp://x"}, []string{"ftp://x", "memory or ledger"}},
+		{[]string{"run", "w1", "--sink", "ftp://x"}, []string{"ftp://x", "memory, ledger"}},
 		{[]string{"run", "w1", "--fsync", "sometimes"}, []string{"sometimes", "on-seal"}},
 		{[]string{"run", "w1", "--fsync", "never"}, []string{"needs a WAL"}},
 		{[]string{"run", "w1", "--wal", "--profile", "micronode"}, []string{"micronode with a WAL"}},

@@ -143,6 +143,7 @@ func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, st
 		human = stderr
 	}
 	var results []*result.Result
+	var failed []error // what did not run; the others are reported all the same
 	for _, set := range sets {
 		if ctx.Err() != nil {
 			break
@@ -152,12 +153,16 @@ func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, st
 			return usagef("%s: %w", set.Spec.Name, err)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", set.Spec.Name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", set.Spec.Name, err))
+			continue
 		}
 		results = append(results, r)
 	}
+	if len(results) == 0 {
+		return errors.Join(failed...)
+	}
 	if out.json != "" {
-		if err := writeJSON(out.json, results, len(sets) > 1, stdout); err != nil {
+		if err := writeJSON(out.json, results, len(sets), stdout); err != nil {
 			return err
 		}
 	}
@@ -170,7 +175,10 @@ func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, st
 			return err
 		}
 	}
-	return verdict(results)
+	if err := verdict(results); codeOf(err) == exitLoss || failed == nil {
+		return err
+	}
+	return errors.Join(failed...)
 }
 
 func runOne(ctx context.Context, set *rig.Settings, quiet bool, human, stderr io.Writer) (*result.Result, error) {
@@ -197,10 +205,10 @@ func runOne(ctx context.Context, set *rig.Settings, quiet bool, human, stderr io
 }
 
 // writeJSON writes one result, or several under "runs".
-func writeJSON(path string, results []*result.Result, several bool, stdout io.Writer) error {
+func writeJSON(path string, results []*result.Result, asked int, stdout io.Writer) error {
 	var doc any
-	if several {
-		pass := len(results) > 0
+	if asked > 1 {
+		pass := len(results) == asked
 		for _, r := range results {
 			pass = pass && r.Pass
 		}

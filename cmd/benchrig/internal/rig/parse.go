@@ -3,6 +3,7 @@ package rig
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,8 +108,10 @@ func parseSpan(v string) (Span, error) {
 }
 
 func (s *Settings) setSink(v string) error {
-	if v != "memory" && v != "ledger" {
-		return want("memory or ledger")
+	u, err := url.Parse(v)
+	remote := err == nil && slices.Contains([]string{"http", "https", "unix"}, u.Scheme) && u.Host+u.Path != ""
+	if v != "memory" && v != "ledger" && !remote {
+		return want("memory, ledger, http://HOST:PORT, https://HOST:PORT or unix:///PATH")
 	}
 	s.Sink = v
 	return nil

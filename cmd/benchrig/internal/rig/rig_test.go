@@ -170,4 +170,10 @@ func TestLedgerServesWhatItsFileHolds(t *testing.T) {
 	if breaks := served.Breaks(1); served.Slices != file.Slices || served.Rows != file.Rows || served.Streams() != 15 || len(breaks) > 0 {
 		t.Errorf("served %d slices, %d rows, %d streams, breaks %v; the file holds %d slices, %d rows", served.Slices, served.Rows, served.Streams(), breaks, file.Slices, file.Rows)
 	}
+	// A second run goes into the same ledger by HTTP, and proves its own slices only.
+	again := settings(t, "w2", "tenants", "5", "rate", "20000", "duration", "1s", "sink", srv.URL)
+	r, err := Run(t.Context(), again, Hooks{})
+	if err != nil || !r.Conservation.Intact() || r.Conservation.Streams != 15 {
+		t.Fatalf("over HTTP: %v, %+v", err, r)
+	}
 }

@@ -19,12 +19,18 @@ type sink struct {
 
 // openSink opens the sink that the settings name, with the faults asked for in front of it.
 func openSink(set *Settings, dir string) (*sink, error) {
-	s := memorySink()
-	if set.Sink == "ledger" {
-		var err error
-		if s, err = ledgerSink(filepath.Join(dir, "ledger.db")); err != nil {
-			return nil, err
-		}
+	var s *sink
+	var err error
+	switch set.Sink {
+	case "memory":
+		s = memorySink()
+	case "ledger":
+		s, err = ledgerSink(filepath.Join(dir, "ledger.db"))
+	default:
+		s, err = httpSink(set.Sink)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if set.Chaos.Exports() {
 		s.exporter = chaos.New(s.exporter, set.Chaos, set.Spec.Seed)
