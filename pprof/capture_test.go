@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +43,11 @@ func load(d time.Duration) {
 	}
 	stage.Do(context.Background(), stage.Seal, func(context.Context) { _ = burn(d) })
 	wg.Wait()
+	kept = make([]byte, 16<<20) // more than the heap profiler's sampling distance, and alive
+	runtime.GC()                // the heap profile is as of the last collection
 }
+
+var kept []byte
 
 func TestCaptureAllKinds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
