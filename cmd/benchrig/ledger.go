@@ -21,7 +21,7 @@ func newLedgerCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLedgerServeCommand(), newLedgerUsageCommand(), newLedgerStreamsCommand())
+	cmd.AddCommand(newLedgerServeCommand(), newLedgerUsageCommand(), newLedgerStreamsCommand(), newLedgerFollowCommand())
 	return cmd
 }
 

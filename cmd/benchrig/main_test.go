@@ -72,6 +72,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"ledger", "usage"}, []string{"--file"}},
 		{[]string{"ledger", "usage", "--file", "x", "--group", "colour"}, []string{"colour", "tenant"}},
 		{[]string{"ledger", "streams", "--file", "x", "--tenant", "7"}, []string{`"7"`, "32"}},
+		{[]string{"ledger", "follow", "http://x", "--file", "x"}, []string{"http://x", "nats://"}},
 		{[]string{"ledger", "serve", "--file", "x"}, []string{"--addr", "--uds"}},
 	} {
 		code, _, stderr := exec(t, c.args...)

@@ -34,7 +34,7 @@ type reading struct {
 }
 
 func newMeter(s *session) *meter {
-	m := &meter{s: s, second: load.NewSample(), total: load.NewSample(), perSlice: hdrhistogram.New(1, int64(time.Hour), 3)}
+	m := &meter{s: s, second: load.NewSample(), total: load.NewSample(), perSlice: hdrhistogram.New(1, int64(time.Hour), 2)}
 	m.started = proc.CPU()
 	m.last.cpu = m.started
 	if metrics, err := gather(s.registry); err == nil {

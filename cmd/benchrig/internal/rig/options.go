@@ -42,7 +42,7 @@ var Options = []Option{
 		return err
 	}},
 	{"window", "D", "the recorder's window (1s; w3 60s)", duration(func(s *Settings) *time.Duration { return &s.Spec.Window }, time.Second)},
-	{"sink", "SINK", "memory, ledger (embedded, durable), http(s)://… or unix://… (a ledger served elsewhere)", (*Settings).setSink},
+	{"sink", "SINK", "memory, ledger (embedded, durable), http(s)://… or unix://… (a ledger served elsewhere) or nats://… (JetStream)", (*Settings).setSink},
 	{"chaos", "FAULTS", "faults with commas between: 5xx=0.1-0.3 tail=0.1:200ms-800ms lost=0.05 outage=5s@10s fsync=2ms-8ms oversize ratio", (*Settings).setChaos},
 	{"producers", "N", "goroutines that record (the number of cores)", integer(func(s *Settings) *int { return &s.Producers })},
 	{"seed", "N", "seed of keys and order (1)", func(s *Settings, v string) (err error) {

@@ -109,9 +109,9 @@ func parseSpan(v string) (Span, error) {
 
 func (s *Settings) setSink(v string) error {
 	u, err := url.Parse(v)
-	remote := err == nil && slices.Contains([]string{"http", "https", "unix"}, u.Scheme) && u.Host+u.Path != ""
+	remote := err == nil && slices.Contains([]string{"http", "https", "unix", "nats"}, u.Scheme) && u.Host+u.Path != ""
 	if v != "memory" && v != "ledger" && !remote {
-		return want("memory, ledger, http://HOST:PORT, https://HOST:PORT or unix:///PATH")
+		return want("memory, ledger, http://HOST:PORT, https://HOST:PORT, unix:///PATH or nats://HOST:PORT")
 	}
 	s.Sink = v
 	return nil

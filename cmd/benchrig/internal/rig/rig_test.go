@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
 
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
@@ -175,5 +177,25 @@ func TestLedgerServesWhatItsFileHolds(t *testing.T) {
 	r, err := Run(t.Context(), again, Hooks{})
 	if err != nil || !r.Conservation.Intact() || r.Conservation.Streams != 15 {
 		t.Fatalf("over HTTP: %v, %+v", err, r)
+	}
+}
+
+func TestJetStreamHoldsEveryUnit(t *testing.T) {
+	o := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
+	o.SyncAlways = true
+	srv, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	defer srv.WaitForShutdown()
+	defer srv.Shutdown()
+	if !srv.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the broker does not start")
+	}
+	s := settings(t, "w2", "tenants", "5", "rate", "20000", "duration", "1s", "sink", srv.ClientURL())
+	r, err := Run(t.Context(), s, Hooks{})
+	if err != nil || !r.Conservation.Intact() || r.Conservation.Streams != 15 {
+		t.Fatalf("%v, %+v", err, r)
 	}
 }

@@ -75,7 +75,7 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 	hooks.Phase("measuring the load generator without a recorder")
 	perRow := calibrate(ctx, set)
 
-	cleanup, err := s.open()
+	cleanup, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func calibrate(ctx context.Context, set *Settings) time.Duration {
 }
 
 // open makes the directory, the sink and the recorder. cleanup closes what is still open.
-func (s *session) open() (cleanup func() error, err error) {
+func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
 	var undo []func() error
 	undoAll := func() (err error) {
 		for i := len(undo) - 1; i >= 0; i-- {
@@ -171,7 +171,7 @@ func (s *session) open() (cleanup func() error, err error) {
 	} else if err = os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
-	if s.sink, err = openSink(s.set, s.dir); err != nil {
+	if s.sink, err = openSink(ctx, s.set, s.dir); err != nil {
 		return nil, err
 	}
 	undo = append(undo, s.sink.close)

@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"path/filepath"
+	"strings"
 
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
@@ -18,14 +19,16 @@ type sink struct {
 }
 
 // openSink opens the sink that the settings name, with the faults asked for in front of it.
-func openSink(set *Settings, dir string) (*sink, error) {
+func openSink(ctx context.Context, set *Settings, dir string) (*sink, error) {
 	var s *sink
 	var err error
-	switch set.Sink {
+	switch scheme, _, _ := strings.Cut(set.Sink, "://"); scheme {
 	case "memory":
 		s = memorySink()
 	case "ledger":
 		s, err = ledgerSink(filepath.Join(dir, "ledger.db"))
+	case "nats":
+		s, err = natsSink(ctx, set.Sink)
 	default:
 		s, err = httpSink(set.Sink)
 	}

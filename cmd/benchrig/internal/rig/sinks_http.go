@@ -21,7 +21,7 @@ func httpSink(address string) (*sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &owned{Client: c, seen: map[[16]byte]bool{}}
+	o := &owned{remote: c, seen: map[[16]byte]bool{}}
 	return &sink{
 		exporter: o,
 		close:    c.Close,
@@ -39,9 +39,15 @@ func httpSink(address string) (*sink, error) {
 	}, nil
 }
 
+// remote is a sink elsewhere.
+type remote interface {
+	export.BatchExporter
+	export.Tipper
+}
+
 // owned keeps whose slices went through: in a ledger that others share, only those are ours to prove.
 type owned struct {
-	*httpledger.Client
+	remote
 	mu   sync.Mutex
 	seen map[[16]byte]bool // writers
 }
@@ -57,13 +63,13 @@ func (o *owned) note(slices ...canon.SealedSlice) {
 // Put notes the writer and passes the slice on.
 func (o *owned) Put(ctx context.Context, s canon.SealedSlice) (export.Ack, error) {
 	o.note(s)
-	return o.Client.Put(ctx, s)
+	return o.remote.Put(ctx, s)
 }
 
 // PutBatch notes the writers and passes the batch on.
 func (o *owned) PutBatch(ctx context.Context, slices []canon.SealedSlice) []export.Result {
 	o.note(slices...)
-	return o.Client.PutBatch(ctx, slices)
+	return o.remote.PutBatch(ctx, slices)
 }
 
 func (o *owned) ours() func(conserve.Stream) bool {

@@ -33,7 +33,7 @@ type mark struct {
 func watchExports(events *pipeline.Events) *exports {
 	e := &exports{
 		events: events, sealed: map[export.Stream][]mark{},
-		all: hdrhistogram.New(1, int64(time.Hour), 3), recent: hdrhistogram.New(1, int64(time.Hour), 3),
+		all: hdrhistogram.New(1, int64(time.Hour), 2), recent: hdrhistogram.New(1, int64(time.Hour), 2),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go e.run()
