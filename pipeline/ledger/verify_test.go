@@ -24,7 +24,7 @@ import (
 func filled(t testing.TB) (path string, all []canon.SealedSlice) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "l")
-	l, err := ledger.Open(path, ledger.Options{})
+	l, err := ledger.Open(path, ledger.Options{MaxBytes: 4 << 20}) // a small bound makes it grow in small steps
 	if err != nil {
 		t.Fatal(err)
 	}
