@@ -50,3 +50,6 @@ gate:
 
 crash:
 	$(GO) run ./cmd/benchrig crash --iterations 1000
+
+tune:
+	$(GO) run ./internal/asm/tune
