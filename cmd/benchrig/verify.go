@@ -14,14 +14,13 @@ import (
 func newVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify PATH",
-		Short: "Walk every chain of a ledger file, a WAL directory or a CAR file and name the first break",
-		Long: `Verify reads PATH without changing it: a ledger file, a WAL directory or a CAR archive, whichever it is. It decodes each
+		Short: "Walk every chain of a ledger file or a CAR file and name the first break",
+		Long: `Verify reads PATH without changing it: a ledger file or a CAR archive, whichever it is. It decodes each
 slice strictly, hashes it anew and follows its stream's chain.
 
 Exit codes: 0 whole; 1 could not be read; 2 wrong usage; 3 a chain is broken.`,
-		Example: `  benchrig verify ledger.db
-  benchrig verify /var/lib/meter/wal`,
-		Args: cobra.ExactArgs(1),
+		Example: `  benchrig verify ledger.db`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return verify(cmd.Context(), args[0], cmd.OutOrStdout())
 		},
@@ -41,14 +40,14 @@ func verify(ctx context.Context, path string, w io.Writer) error {
 	return verifyLedger(ctx, path, w)
 }
 
-// kindOf tells a WAL directory (wal), a CARv1 file (car) and a bbolt file (ledger) apart.
+// kindOf tells a CARv1 file (car) and a bbolt file (ledger) apart.
 func kindOf(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return "", err
 	case info.IsDir():
-		return "wal", nil
+		return "", usagef("verify: %s is a directory: want a ledger file or a CAR file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -58,7 +57,7 @@ func kindOf(path string) (string, error) {
 	var head [64]byte
 	n, err := io.ReadFull(f, head[:])
 	if err != nil && n == 0 {
-		return "", fmt.Errorf("%s: empty: want a ledger file, a CAR file or a WAL directory", path)
+		return "", fmt.Errorf("%s: empty: want a ledger file or a CAR file", path)
 	}
 	if looksLikeCAR(head[:n]) {
 		return "car", nil
