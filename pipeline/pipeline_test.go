@@ -224,6 +224,7 @@ func TestShedDeclaresWhatItDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &ledger{}
 		p := open(t, Options{LaneCapacity: 2, PendingSlices: 2, Overflow: Shed}, l)
+		time.Sleep(time.Second) // off the boundaries, so that what is read below is not of the moment of a seal
 		l.set(&export.RemoteError{Op: "put", Status: 503, Err: errors.New("down")})
 		for range 6 {
 			p.count(t, 1, 1, 10)
@@ -238,6 +239,7 @@ func TestShedDeclaresWhatItDropped(t *testing.T) {
 		if err := p.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
+		u = balanced(t, p)
 		declared := uint64(0)
 		for _, s := range l.all() {
 			if g := s.Head().Gap; g != nil {
