@@ -1,9 +1,6 @@
 package canon
 
-import (
-	"math/bits"
-	"slices"
-)
+import "slices"
 
 // Encoder writes many slices into one buffer and hashes them together: for a sealer, which has a window's rows of all
 // streams at once. In the steady state, when its buffers have grown, it does not allocate. Use:
@@ -22,17 +19,14 @@ type Encoder struct {
 	buf   []byte
 	begun []SealedSlice // bytes and digest are filled in by Seal
 	place []place       // of the slices in buf, parallel to begun
-	head  []byte        // scratch for checking a head
 
 	// Scratch of Seal: which slices are hashed together, their bytes and their digests.
 	turn []int32
 	msgs [][]byte
 	sums []Digest
 
-	open  bool
-	wide  int    // bytes that Begin left for the header of the array of rows
-	last  RowKey // of the slice's last row, for the order
-	wrong bool   // rows out of order
+	wide  int      // bytes that Begin left for the header of the array of rows
+	order rowOrder // of the slice begun
 }
 
 // place says where in buf a slice is.
@@ -48,7 +42,7 @@ func (e *Encoder) Reset(buf []byte) {
 	if buf != nil {
 		e.buf = buf
 	}
-	e.buf, e.begun, e.place, e.open = e.buf[:0], e.begun[:0], e.place[:0], false
+	e.buf, e.begun, e.place = e.buf[:0], e.begun[:0], e.place[:0]
 }
 
 // Buffer returns the buffer that holds the slices; after Seal it may be kept with them and a later Reset given another.
@@ -64,40 +58,37 @@ func (e *Encoder) Begin(h *Head, rows int) error { return e.begin(h, rows, false
 func (e *Encoder) BeginNext(h *Head, rows int) error { return e.begin(h, rows, true) }
 
 // Len returns the number of rows of the slice begun.
-func (e *Encoder) Len() int { return int(e.begun[len(e.begun)-1].n) }
+func (e *Encoder) Len() int { return e.order.n }
 
 // Append appends rows, which must ascend strictly by (Namespace, Subject), also against those appended before; End says
 // if they did not. Rows with Inc 0 are left out. The caller keeps to MaxBytes: RowsAlwaysFit rows do.
 func (e *Encoder) Append(rows []Row) {
-	for i := range rows {
-		k := MakeRowKey(rows[i].Namespace, rows[i].Subject)
-		e.row(&k, rows[i].Inc)
-	}
+	e.order.rows(rows)
+	e.buf = slices.Grow(e.buf, len(rows)*MaxRowSize)
+	e.buf = e.buf[:writeRows(e.buf[:cap(e.buf)], len(e.buf), rows)]
 }
 
 // AppendKeys is Append for encoded keys: row i is keys[i] with incs[i], and is left out where incs[i] is 0. It stops when
 // the slice has max rows, or when MaxBytes has no room for any row, and returns how many of the keys it is done with:
 // less than len(keys) only if a row with units is left for the next slice. len(incs) must be at least len(keys).
 func (e *Encoder) AppendKeys(keys []RowKey, incs []uint64, max int) (done int) {
-	for done < len(keys) && (incs[done] == 0 || e.Len() < max && e.Size() <= MaxBytes-MaxRowSize) {
-		e.row(&keys[done], incs[done])
-		done++
+	for done < len(keys) {
+		n := min(len(keys)-done, max-e.order.n, (MaxBytes-e.Size())/MaxRowSize)
+		if n <= 0 { // full: only rows without units can be done with
+			if incs[done] != 0 {
+				break
+			}
+			done++
+			continue
+		}
+		k, v := keys[done:done+n], incs[done:done+n]
+		e.order.keys(k)
+		e.order.incs(v)
+		e.buf = slices.Grow(e.buf, n*MaxRowSize)
+		e.buf = e.buf[:writeKeys(e.buf[:cap(e.buf)], len(e.buf), k, v)]
+		done += n
 	}
 	return done
-}
-
-func (e *Encoder) row(k *RowKey, inc uint64) {
-	s := &e.begun[len(e.begun)-1]
-	e.wrong = e.wrong || e.last.Compare(k) >= 0
-	e.last = *k
-	if inc == 0 {
-		return
-	}
-	e.buf = AppendUint(append(e.buf, k[:k[23]]...), inc)
-	s.n++
-	var carry uint64
-	s.unitsLo, carry = bits.Add64(s.unitsLo, inc, 0)
-	s.unitsHi += carry
 }
 
 // Size returns the number of bytes of the slice begun, give or take two for the count of its rows.
@@ -107,58 +98,73 @@ func (e *Encoder) Size() int { return len(e.buf) - e.place[len(e.place)-1].start
 func (e *Encoder) Cancel() {
 	last := len(e.begun) - 1
 	e.buf = e.buf[:e.place[last].start]
-	e.begun, e.place, e.open = e.begun[:last], e.place[:last], false
+	e.begun, e.place = e.begun[:last], e.place[:last]
 }
 
 func (e *Encoder) begin(h *Head, rows int, next bool) error {
-	var s SealedSlice
-	s.head = *h
+	start := len(e.buf)
+	e.begun = append(e.begun, SealedSlice{head: *h})
+	s := &e.begun[len(e.begun)-1]
 	s.head.V = max(h.V, Version)
 	if next {
-		s.head.Prev = new(Digest)
+		s.head.Prev = &pending
 	}
-	start := len(e.buf)
-	e.buf = AppendHead(e.buf, &s.head, rows)
-	e.wide = SizeUint(uint64(rows))
-	e.head = AppendHead(e.head[:0], &s.head, 0) // with no rows it is a slice that can be checked by itself
-	t, err := parse(e.head)
-	if err != nil {
-		e.buf = e.buf[:start]
+	if !goodHead(&s.head) {
+		err := headError(s.head)
+		e.begun = e.begun[:len(e.begun)-1]
 		return err
 	}
-	s.prev = t.prev
-	s.rows = int32(len(e.buf) - start)
 	if h.Gap != nil {
-		g := *h.Gap
-		s.head.Gap = &g
+		s.head.Gap = h.Gap.clone()
 	}
-	e.begun, e.place = append(e.begun, s), append(e.place, place{start: start, next: next})
-	e.open, e.wrong, e.last = true, false, RowKey{}
+	e.buf = AppendHead(e.buf, &s.head, rows)
+	e.wide = SizeUint(uint64(rows))
+	s.rows = int32(len(e.buf) - start)
+	s.prev = prevOffset(&s.head)
+	e.place = append(e.place, place{start: start, next: next})
+	e.order = rowOrder{}
 	return nil
 }
+
+// pending stands for the prev of a slice until Seal knows it. Nothing writes to it.
+var pending Digest
 
 // End finishes the slice begun. On error, a *SchemaError, the slice is taken back.
 func (e *Encoder) End() error {
 	last := len(e.begun) - 1
 	s, p := &e.begun[last], &e.place[last]
-	var count [9]byte
-	c := appendArg(count[:0], majorArray, uint64(s.n))
-	if len(c) != e.wide { // rows stay where they are; the head, which is short, moves
-		at := p.start + int(s.rows)
-		tail := append(c, e.buf[at:]...)
-		e.buf = append(e.buf[:at-e.wide], tail...)
-		s.rows += int32(len(c) - e.wide)
-	} else {
-		copy(e.buf[p.start+int(s.rows)-e.wide:], c)
-	}
-	p.end = len(e.buf)
-	if size := p.end - p.start; size > MaxBytes || e.wrong {
+	s.n, s.unitsLo, s.unitsHi = int32(e.order.n), e.order.lo, e.order.hi
+	e.count(s, p)
+	if p.end-p.start > MaxBytes || e.order.wrong != 0 {
 		_, err := parse(e.buf[p.start:p.end])
+		if err == nil { // it was a row without units that stood in the wrong place
+			err = &SchemaError{Offset: int(s.rows), Rule: RuleRowOrder}
+		}
 		e.Cancel()
 		return err
 	}
-	e.open = false
 	return nil
+}
+
+// count writes the number of rows before them. Where Begin left another width, the head moves, which is short; the rows move
+// only where there is no room before the head.
+func (e *Encoder) count(s *SealedSlice, p *place) {
+	wide := SizeUint(uint64(s.n))
+	move := e.wide - wide
+	if move < 0 {
+		at := p.start + int(s.rows)
+		e.buf = slices.Grow(e.buf, -move)
+		e.buf = e.buf[:len(e.buf)-move]
+		copy(e.buf[at-move:], e.buf[at:])
+		s.rows -= int32(move)
+	} else if move > 0 {
+		head := e.buf[p.start : p.start+int(s.rows)-e.wide]
+		p.start += move
+		copy(e.buf[p.start:], head)
+		s.rows -= int32(move)
+	}
+	appendArg(e.buf[:p.start+int(s.rows)-wide], majorArray, uint64(s.n))
+	p.end = len(e.buf)
 }
 
 // Seal hashes all slices that were ended and returns them in their order. They are views of Buffer, and the returned

@@ -1,6 +1,7 @@
 package canon
 
 import (
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -147,5 +148,125 @@ func TestEncoderChain(t *testing.T) {
 	}
 	if !slices.Equal(all, rows) {
 		t.Error("rows differ")
+	}
+}
+
+// A skipped row in the wrong place is refused like a written one, and leaves no trace.
+func TestEncoderSkippedRowOutOfOrder(t *testing.T) {
+	var e Encoder
+	h := Head{Dimension: "bytes", WindowEndS: 60}
+	keys := []RowKey{MakeRowKey(1, ID{}), MakeRowKey(0, ID{}), MakeRowKey(2, ID{})}
+	for _, incs := range [][]uint64{{1, 0, 1}, {0, 0, 0}, {1, 1, 1}} {
+		for _, step := range []int{1, 3} { // in one call, and in several
+			if err := e.Begin(&h, 3); err != nil {
+				t.Fatal(err)
+			}
+			for i := 0; i < 3; i += step {
+				e.AppendKeys(keys[i:i+step], incs[i:i+step], 100)
+			}
+			var se *SchemaError
+			if err := e.End(); !errors.As(err, &se) || se.Rule != RuleRowOrder {
+				t.Errorf("%v: got %v", incs, err)
+			}
+		}
+	}
+	if len(e.Seal()) != 0 || len(e.Buffer()) != 0 {
+		t.Error("something was kept")
+	}
+}
+
+// A gap's memory belongs to the caller again after Begin.
+func TestEncoderOwnsGap(t *testing.T) {
+	units := uint64(5)
+	g := Gap{From: 1, To: 1, Units: &units, Reason: "shed"}
+	h := Head{Seq: 2, Prev: &Digest{}, Gap: &g, Dimension: "bytes", WindowEndS: 60}
+	s := must[SealedSlice](t)(Encode(h, nil))
+	var e Encoder
+	if err := errors.Join(e.Begin(&h, 0), e.End()); err != nil {
+		t.Fatal(err)
+	}
+	units, g.Reason = 6, "x"
+	for _, s := range append(e.Seal(), s) {
+		if got := s.Head().Gap; *got.Units != 5 || got.Reason != "shed" {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
+// AppendKeys fills a slice up to MaxBytes, never beyond, and takes rows without units along.
+func TestEncoderFillsMaxBytes(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	rows := mixedRows(r, 60000)
+	keys, incs := keysOf(r, rows)
+	var e Encoder
+	h := Head{Dimension: "bytes", WindowEndS: 60}
+	var got []Row
+	for first := true; len(keys) > 0; first = false {
+		begin := e.Begin
+		if !first {
+			begin, h.Seq = e.BeginNext, h.Seq+1
+		}
+		if err := begin(&h, 10); err != nil {
+			t.Fatal(err)
+		}
+		n := e.AppendKeys(keys, incs, 1<<20)
+		if n < len(keys) && e.Size() <= MaxBytes-MaxRowSize {
+			t.Errorf("stopped at %d bytes", e.Size())
+		}
+		if err := e.End(); err != nil {
+			t.Fatal(err)
+		}
+		keys, incs = keys[n:], incs[n:]
+	}
+	sealed := e.Seal()
+	for _, s := range sealed {
+		got = append(got, rowsOf(must[SealedSlice](t)(Decode(s.Bytes())))...)
+	}
+	if err := VerifyChain(sealed); err != nil || len(sealed) < 2 || !slices.Equal(got, rows) {
+		t.Errorf("got %v, %d slices, %d rows, want %d", err, len(sealed), len(got), len(rows))
+	}
+}
+
+// In the steady state neither sealing nor viewing allocates.
+func TestNoAllocations(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	rows := mixedRows(r, 500)
+	keys, incs := keysOf(r, rows)
+	h := benchHead()
+	var e Encoder
+	var view []byte
+	seal := func() {
+		e.Reset(nil)
+		for i := range 5 {
+			begin := e.Begin
+			if i == 1 {
+				begin = e.BeginNext
+			}
+			if begin(&h, 4*i) != nil {
+				t.Fatal("Begin")
+			}
+			e.Append(rows[:100])
+			e.AppendKeys(keys[200:], incs[200:], 1000)
+			if e.End() != nil {
+				t.Fatal("End")
+			}
+		}
+		view = e.Seal()[0].Bytes()
+	}
+	seal()
+	if n := testing.AllocsPerRun(100, seal); n != 0 {
+		t.Errorf("sealing: %v allocations", n)
+	}
+	var units uint64
+	if n := testing.AllocsPerRun(100, func() {
+		s, err := View(view)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range s.Rows() {
+			units += row.Inc
+		}
+	}); n != 0 {
+		t.Errorf("viewing: %v allocations", n)
 	}
 }

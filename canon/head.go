@@ -22,6 +22,48 @@ type Gap struct {
 	Reason   string  // [a-z][a-z0-9_]{0,62}
 }
 
+// clone returns a copy of g and of what it points to.
+func (g *Gap) clone() *Gap {
+	c := *g
+	if g.Units != nil {
+		c.Units = new(*g.Units)
+	}
+	return &c
+}
+
+// goodHead reports whether h breaks no rule; headError says which one.
+func goodHead(h *Head) bool {
+	first := h.Seq == 0 // no slice to link to
+	if g := h.Gap; g != nil {
+		if g.From > g.To || h.Seq == 0 || g.To != h.Seq-1 || !ValidName(g.Reason) {
+			return false
+		}
+		first = g.From == 0
+	}
+	return h.V <= Version && h.Seq <= MaxSeq && (h.Prev == nil) == first && ValidName(h.Dimension) && h.WindowStartS < h.WindowEndS
+}
+
+// headError finds the rule that h breaks by decoding what would be written for it.
+func headError(h Head) error {
+	if size := SizeHead(&h, 0); size > MaxBytes {
+		return &SchemaError{Offset: MaxBytes, Rule: RuleTooLarge}
+	}
+	_, err := parse(AppendHead(nil, &h, 0))
+	return err
+}
+
+// prevOffset returns where in a slice the digest of prev begins, 0 where it is null.
+func prevOffset(h *Head) int32 {
+	if h.Prev == nil {
+		return 0
+	}
+	n := len("\xa2\x64head\xab\x61v\x63gap\x63seq\x64prev") + len(linkPrefix) + SizeUint(max(h.V, Version)) + SizeUint(h.Seq)
+	if h.Gap == nil {
+		return int32(n + 1)
+	}
+	return int32(n + SizeGap(h.Gap))
+}
+
 // ValidName reports whether s may be a dimension or a reason: [a-z][a-z0-9_]{0,62}.
 func ValidName(s string) bool {
 	if len(s) == 0 || len(s) > MaxName {
