@@ -328,3 +328,37 @@ func TestSealSteadyStateDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations a seal", n)
 	}
 }
+
+// TestScarceRoomGoesRound: where the pending queue holds fewer slices than there are streams, each stream has its turn, and a stream that needs more
+// slices than the queue or its lane holds is not left out for ever.
+func TestScarceRoomGoesRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{}
+		p := open(t, Options{PendingSlices: 4, LaneCapacity: 2, MaxRowsPerSlice: 2}, l)
+		time.Sleep(time.Second)
+		const streams, windows = 10, 30
+		for range windows {
+			for tenant := range uint64(streams) {
+				p.count(t, tenant, 1, 1)
+			}
+			for subject := range uint64(20) { // ten slices a window
+				p.count(t, streams, subject, 1)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		if len(l.chains) != streams+1 {
+			t.Errorf("%d of %d streams were sealed within %d windows", len(l.chains), streams+1, windows)
+		}
+		for k, c := range l.chains {
+			if last := c[len(c)-1].Head().WindowEndS; last+10*300 < uint64(time.Now().Unix()) {
+				t.Errorf("%v was last sealed %d s ago", k, uint64(time.Now().Unix())-last)
+			}
+		}
+		if err := p.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if l.units() != windows*(streams+20) {
+			t.Errorf("the ledger holds %d units, want %d", l.units(), windows*(streams+20))
+		}
+	})
+}

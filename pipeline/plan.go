@@ -108,16 +108,20 @@ func (p *Pipeline) heartbeat(s *stream, mode sealMode) bool {
 	return p.o.Heartbeat && (mode == sealWindow || mode == sealPeriod) && s.next > 0 && s.quiet < heartbeatWindows
 }
 
-// admit reports whether stream s may take n more slices, and takes them from the pending queue's room.
+// admit reports whether stream s may take n more slices, and takes them from the pending queue's room. A stream that needs more than an
+// empty queue or lane holds is let in all the same: it would wait for ever.
 func (p *Pipeline) admit(s *stream, n int, mode sealMode) bool {
 	if len(p.routers) == 0 || mode.beyondCaps() {
 		return true
 	}
-	if p.s.room < n {
+	if p.s.room < n && p.s.room < p.o.PendingSlices {
+		if p.s.denied < 0 {
+			p.s.denied = int(s.id)
+		}
 		return false
 	}
 	for i, l := range s.lanes {
-		if p.o.Sinks[i].Required && l.Room() < n {
+		if p.o.Sinks[i].Required && l.Room() < n && l.Len() > 0 {
 			return false
 		}
 	}

@@ -51,6 +51,8 @@ type sealer struct {
 	generation uint64 // of the shard map's row numbers
 	adopted    int    // rows of that generation taken into the streams' orders
 	room       int    // slices that the pending queue may still take
+	turn       int    // id of the stream that is planned first
+	denied     int    // id of the first stream for which the queue had no room in this seal; -1: none
 
 	enc    canon.Encoder
 	arenas arenaPool
@@ -83,7 +85,8 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 	p.begin()
 	nowMS := uint64(max(p.o.Clock.Now().UnixMilli(), 0))
 	open := p.m.Open()
-	for _, s := range streams {
+	for i := range streams {
+		s := streams[(p.s.turn+i)%len(streams)]
 		if err := p.plan(s, span, mode, nowMS, open, &done); err != nil {
 			p.giveUp()
 			return outcome{}, err
@@ -118,7 +121,7 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 func (p *Pipeline) begin() {
 	p.s.out, p.s.staged = p.s.out[:0], p.s.staged[:0]
 	clear(p.s.excess)
-	p.s.room = p.o.PendingSlices - p.tracker.pending()
+	p.s.room, p.s.denied = p.o.PendingSlices-p.tracker.pending(), -1
 	clear(p.s.over)
 	for _, o := range p.m.Saturated() {
 		p.s.over[o.Row] = o.Units
@@ -173,6 +176,7 @@ func (p *Pipeline) adoptRows(scanned int) []*stream {
 // apply makes the staged state the streams'. The epoch is committed.
 func (p *Pipeline) apply(done *outcome) {
 	p.s.epoch++
+	p.s.turn = max(p.s.denied, 0) // who found no room comes first next time: none waits for ever behind the others
 	p.tracker.add(p.s.epoch, len(p.s.out))
 	for _, q := range p.s.out {
 		q.epoch = p.s.epoch
