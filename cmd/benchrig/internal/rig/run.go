@@ -208,11 +208,15 @@ func (s *session) options(events *accounting.Events) accounting.Options {
 	set := s.set
 	o := accounting.Options{
 		Window: set.Spec.Window, AllowShortWindow: true,
-		CapacityRows: max(64, set.Spec.Total()+set.Spec.Total()/4),
-		MaxStreams:   max(64, set.Spec.Streams()),
-		Sinks:        []accounting.Sink{{Name: "ledger", Exporter: s.sink.exporter, Required: true}},
-		Logger:       s.hooks.Logger,
-		Events:       events,
+		CapacityRows:  max(64, set.Spec.Total()+set.Spec.Total()/4),
+		MaxStreams:    max(64, set.Spec.Streams()),
+		PendingSlices: set.Pending, LaneCapacity: set.Lane, ExportWorkers: set.Workers,
+		Sinks:  []accounting.Sink{{Name: "ledger", Exporter: s.sink.exporter, Required: true}},
+		Logger: s.hooks.Logger,
+		Events: events,
+	}
+	if o.PendingSlices == 0 {
+		o.PendingSlices = max(8192, 2*set.Spec.Streams())
 	}
 	if n := len(set.Spec.Dims); n > 3 {
 		o.Dimensions = set.Spec.Dims[3:]

@@ -30,6 +30,9 @@ type Settings struct {
 	Cold      bool   // keys are made while they are recorded, not beforehand
 	Metrics   string // address of a Prometheus endpoint while it runs
 	Drain     time.Duration
+	Pending   int // Options.PendingSlices, LaneCapacity, ExportWorkers; 0: fit for the workload, and the recorder's defaults
+	Lane      int
+	Workers   int
 
 	set  map[string]string             // what was asked for explicitly, for the result
 	bend func(load.Target) load.Target // tests: a recorder that loses or doubles
