@@ -4,5 +4,6 @@
 // omitted in coordination with the system under test.
 //
 // Calls are timed 64 at a time, one clock read before and one after, so that the clock (some 25 ns) costs a call less
-// than half a nanosecond. Each producer keeps its own totals per key, by what the recorder returned nil for.
+// than half a nanosecond. What the recorder returned nil for is added up per key: by all producers together at a given
+// rate, by each on its own at full speed.
 package load

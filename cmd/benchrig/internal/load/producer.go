@@ -29,12 +29,12 @@ type Sample struct {
 	Lag   *hdrhistogram.Histogram
 }
 
-// NewSample returns an empty one: three digits, up to a minute.
+// NewSample returns an empty one: two digits (1 %), up to a minute; a third would cost eight times the memory.
 func NewSample() *Sample {
 	return &Sample{Batch: newHist(), Lag: newHist()}
 }
 
-func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(time.Minute), 3) }
+func newHist() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(time.Minute), 2) }
 
 // Merge adds o to s.
 func (s *Sample) Merge(o *Sample) {
@@ -51,7 +51,7 @@ func (s *Sample) Reset() {
 	s.Lag.Reset()
 }
 
-// producer is one goroutine's share of the load. totals, units and errors are its own until it ends;
+// producer is one goroutine's share of the load. totals (unless shared) and errors are its own until it ends;
 // sample is swapped by the reader under mu.
 type producer struct {
 	gen    *workload.Generator
@@ -61,6 +61,7 @@ type producer struct {
 	max    bool   // no schedule: as fast as the target takes it
 	stop   *atomic.Bool
 	totals []uint64 // by key number: what the target accepted
+	shared bool     // others add to totals as well
 	errors map[string]uint64
 
 	mu     sync.Mutex
@@ -116,19 +117,21 @@ func (p *producer) wait(start time.Time, due time.Duration) bool {
 
 // account adds a batch to the totals and to the sample.
 func (p *producer) account(b *workload.Batch, took, lag time.Duration) {
-	ok := b.N
-	if b.Failed == 0 {
-		for i := range b.N {
-			p.totals[b.Index[i]] += b.Incs[i]
-		}
-	} else {
-		ok -= b.Failed
+	ok := b.N - b.Failed
+	if b.Failed > 0 {
 		for i := range b.N {
 			if err := b.Errs[i]; err != nil {
 				p.errors[err.Error()]++
-				b.Errs[i] = nil
-				continue
+				b.Errs[i], b.Incs[i] = nil, 0
 			}
+		}
+	}
+	if p.shared {
+		for i := range b.N {
+			atomic.AddUint64(&p.totals[b.Index[i]], b.Incs[i])
+		}
+	} else {
+		for i := range b.N {
 			p.totals[b.Index[i]] += b.Incs[i]
 		}
 	}

@@ -53,6 +53,7 @@ func (m *meter) tick(l *load.Load, full bool) {
 	m.total.Merge(m.second)
 	now := reading{at: l.Elapsed(), cpu: proc.CPU()}
 	m.ended = now.cpu
+	limitHeap()
 	mem := proc.ReadMemory()
 	m.memory = append(m.memory, mem)
 	metrics, err := gather(m.s.registry)

@@ -69,9 +69,7 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 		hooks.Tick = func(View) {}
 	}
 	s := &session{set: set, hooks: hooks, res: newResult(set)}
-	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	}
+	defer tightenHeap()()
 	hooks.Phase("measuring the load generator without a recorder")
 	perRow := calibrate(ctx, set)
 
@@ -113,10 +111,6 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 	s.res.Judge(set.chaotic())
 	return s.res, nil
 }
-
-// gcPercent is how much garbage the heap may hold over what lives in it, unless GOGC says otherwise: the steady state
-// allocates little, so a small heap costs no time worth naming, and what is resident is what is used.
-const gcPercent = 25
 
 func newResult(set *Settings) *result.Result {
 	r := &result.Result{
