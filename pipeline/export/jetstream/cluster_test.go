@@ -3,6 +3,7 @@ package jetstream_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -16,57 +17,90 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/export/jetstream"
 )
 
+// cluster is three nats-servers in this process that replicate JetStream among each other.
+type cluster struct {
+	t      testing.TB
+	nodes  []*server.Server
+	dirs   []string
+	ports  []int // of the routes
+	client []int
+	routes []*url.URL
+	urls   string // of all nodes, as Connect takes them
+}
+
+// startCluster returns once the cluster takes streams of three replicas.
+func startCluster(t testing.TB) *cluster {
+	c := &cluster{t: t, nodes: make([]*server.Server, 3)}
+	var urls []string
+	for range c.nodes {
+		c.ports, c.client, c.dirs = append(c.ports, freePort(t)), append(c.client, freePort(t)), append(c.dirs, t.TempDir())
+	}
+	for i, p := range c.ports {
+		c.routes = append(c.routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", p)})
+		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", c.client[i]))
+	}
+	c.urls = strings.Join(urls, ",")
+	t.Cleanup(func() {
+		for i := range c.nodes {
+			c.stop(i)
+		}
+	})
+	for i := range c.nodes {
+		c.start(i)
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		e, err := jetstream.Connect(context.Background(), c.urls, jetstream.Options{Replicas: 3})
+		if err == nil {
+			_ = e.Close()
+			return c
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func freePort(t testing.TB) (port int) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+func (c *cluster) start(i int) {
+	s, err := server.NewServer(&server.Options{ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: c.client[i], JetStream: true, StoreDir: c.dirs[i],
+		NoLog: true, NoSigs: true, MaxPayload: 2 << 20, SyncAlways: true, Routes: c.routes,
+		Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: c.ports[i]}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		c.t.Fatal("a node did not start")
+	}
+	c.nodes[i] = s
+}
+
+func (c *cluster) stop(i int) {
+	if c.nodes[i] != nil {
+		c.nodes[i].Shutdown()
+		c.nodes[i].WaitForShutdown()
+		c.nodes[i] = nil
+	}
+}
+
 // TestCluster puts chains into a stream of three replicas while a node is stopped and started again: all is held, once. It takes some
 // ten seconds: RON_ACC_LONG=1 runs it.
 func TestCluster(t *testing.T) {
 	if os.Getenv("RON_ACC_LONG") == "" {
 		t.Skip("RON_ACC_LONG=1 runs the cluster test")
 	}
-	ports := make([]int, 3)
-	for i := range ports {
-		p := newProxy(t, "127.0.0.1:1") // only for a free port
-		fmt.Sscanf(p.ln.Addr().String()[strings.LastIndex(p.ln.Addr().String(), ":")+1:], "%d", &ports[i])
-		_ = p.ln.Close()
-	}
-	var routes []*url.URL
-	for _, p := range ports {
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", p)})
-	}
-	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
-	start := func(i, port int) *server.Server {
-		s, err := server.NewServer(&server.Options{ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dirs[i],
-			NoLog: true, NoSigs: true, MaxPayload: 2 << 20, SyncAlways: true, Routes: routes,
-			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[i]}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		return s
-	}
-	nodes := make([]*server.Server, 3)
-	var urls []string
-	for i := range nodes {
-		nodes[i] = start(i, -1)
-		if !nodes[i].ReadyForConnections(10 * time.Second) {
-			t.Fatal("a node did not start")
-		}
-		urls = append(urls, nodes[i].ClientURL())
-	}
-	t.Cleanup(func() {
-		for _, n := range nodes {
-			n.Shutdown()
-			n.WaitForShutdown()
-		}
-	})
-	var e *jetstream.Exporter
-	var err error
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		if e, err = jetstream.Connect(context.Background(), strings.Join(urls, ","), jetstream.Options{Replicas: 3}); err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal(err)
-		}
+	c := startCluster(t)
+	e, err := jetstream.Connect(context.Background(), c.urls, jetstream.Options{Replicas: 3})
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer e.Close()
 	chains := make([]*exporttest.Chain, 10)
@@ -78,14 +112,13 @@ func TestCluster(t *testing.T) {
 	for round := range rounds {
 		switch round {
 		case 20:
-			nodes[1].Shutdown()
-			nodes[1].WaitForShutdown()
+			c.stop(1)
 		case 40:
-			nodes[1] = start(1, -1)
+			c.start(1)
 		}
 		var batch []canon.SealedSlice
-		for _, c := range chains {
-			batch = append(batch, c.Next())
+		for _, ch := range chains {
+			batch = append(batch, ch.Next())
 		}
 		for end := time.Now().Add(20 * time.Second); len(batch) > 0; {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -107,5 +140,5 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	t.Logf("%d retries", retries)
-	follow(t, nodes[0].ClientURL(), rounds*uint64(len(chains)))
+	follow(t, c.nodes[0].ClientURL(), rounds*uint64(len(chains)))
 }
