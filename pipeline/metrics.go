@@ -122,6 +122,9 @@ func (m *Metrics) preset(dimensions []string) {
 	for _, r := range []string{"capacity", "streams", "order_overflow", "wal_full", "unauth", "decompress_cap", "ratio_cap", "oversize", "busy"} {
 		m.Rejected.WithLabelValues(r)
 	}
+	for _, d := range [][2]string{{"lane", "shed"}, {"lane", "optional_behind"}, {"events", "oldest"}} {
+		m.QueueDropped.WithLabelValues(d[0], d[1])
+	}
 	for _, r := range []string{"ok", "skipped_dup", "held", "error"} {
 		m.Rollovers.WithLabelValues(r)
 	}

@@ -191,6 +191,11 @@ func (o *Options) validate(open bool) error {
 	if o.CounterFile != "" && o.WAL == nil {
 		fault("CounterFile", o.CounterFile, "an empty name, or a WAL beside it")
 	}
+	if o.WAL != nil {
+		if err := o.WAL.WithDefaults().Validate(); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	o.validateNames(fault, open)
 	for id, w := range o.Weights {
 		if w < 1 || w > 8 {

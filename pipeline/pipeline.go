@@ -93,6 +93,7 @@ func build(o Options, open bool) (*Pipeline, error) {
 	if err := p.connect(); err != nil {
 		return nil, errors.Join(err, p.dismantle())
 	}
+	p.publish()
 	return p, nil
 }
 
@@ -121,6 +122,9 @@ func (p *Pipeline) SealNow(ctx context.Context) ([]canon.SealedSlice, error) {
 	p.catchUp()
 	var out []canon.SealedSlice
 	_, err := p.seal(p.roll.cur, sealPart, func(q *pending) { out = append(out, q.slice.Clone()) })
+	if p.stop == nil { // New: nothing in the background does it
+		p.publish()
+	}
 	return out, err
 }
 
