@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,6 +40,9 @@ type Options struct {
 	Duplicates    time.Duration // the broker's duplicate window of new streams; 2 min. Nothing depends on it
 	MaxStreams    int           // chains whose tips are remembered; 262144
 	NATS          []nats.Option // credentials, TLS, name …
+	// Later lets Connect return although no server answers, so that a service can start, and count, while its broker is away. The checks
+	// are made when one answers; until then every call fails with *export.RemoteError, and the pipeline is not ready.
+	Later bool
 }
 
 func (o *Options) setDefaults() {
@@ -66,6 +70,9 @@ type Exporter struct {
 	nc *nats.Conn
 	js js.JetStream
 
+	greeting sync.Mutex
+	greeted  atomic.Bool // the server was checked
+
 	mu     sync.Mutex
 	months map[string]js.Stream // verified, by name
 	chains map[export.Stream]*chain
@@ -76,27 +83,44 @@ type Exporter struct {
 func Connect(ctx context.Context, url string, o Options) (*Exporter, error) {
 	o.setDefaults()
 	opts := append([]nats.Option{nats.Name("ron-accounting"), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
-		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond), nats.ReconnectBufSize(-1), nats.Timeout(o.Timeout)}, o.NATS...)
+		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond), nats.ReconnectBufSize(-1), nats.Timeout(o.Timeout),
+		nats.RetryOnFailedConnect(o.Later)}, o.NATS...)
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("accounting/jetstream: connect: %w", err)
 	}
 	e := &Exporter{o: o, nc: nc, months: make(map[string]js.Stream), chains: make(map[export.Stream]*chain)}
-	if got, want := nc.MaxPayload(), int64(o.MaxSliceBytes+headroom); got < want {
-		nc.Close()
-		return nil, fmt.Errorf("%w: got %d, want at least %d (a slice of %d bytes and its headers)", ErrMaxPayload, got, want, o.MaxSliceBytes)
-	}
 	// A future that is given up with its context is forgotten by nats.go after this long.
-	if e.js, err = js.New(nc, js.WithPublishAsyncMaxPending(1<<16), js.WithPublishAsyncTimeout(30*time.Second)); err == nil {
+	if e.js, err = js.New(nc, js.WithPublishAsyncMaxPending(1<<16), js.WithPublishAsyncTimeout(30*time.Second)); err == nil && (!o.Later || nc.IsConnected()) {
 		c, cancel := context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
-		_, err = e.list(c)
+		err = e.greet(c)
 	}
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("accounting/jetstream: handshake: %w", err)
 	}
 	return e, nil
+}
+
+// greet checks the server, once.
+func (e *Exporter) greet(ctx context.Context) error {
+	if e.greeted.Load() {
+		return nil
+	}
+	e.greeting.Lock()
+	defer e.greeting.Unlock()
+	if !e.nc.IsConnected() {
+		return &export.RemoteError{Op: "handshake", Err: fmt.Errorf("no server answers yet: %w", nats.ErrNoServers)}
+	}
+	if got, want := e.nc.MaxPayload(), int64(e.o.MaxSliceBytes+headroom); got < want {
+		return fmt.Errorf("%w: got %d, want at least %d (a slice of %d bytes and its headers)", ErrMaxPayload, got, want, e.o.MaxSliceBytes)
+	}
+	if _, err := e.list(ctx); err != nil {
+		return err
+	}
+	e.greeted.Store(true)
+	return nil
 }
 
 // Close closes the connection.

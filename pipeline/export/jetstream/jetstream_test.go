@@ -3,6 +3,7 @@ package jetstream_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -292,6 +293,41 @@ func TestRefusesUnsafeBrokers(t *testing.T) {
 	without := broker(t, func(o *server.Options) { o.JetStream = false })
 	if _, err := jetstream.Connect(context.Background(), without.ClientURL(), jetstream.Options{Timeout: time.Second}); err == nil {
 		t.Error("connected to a server without JetStream")
+	}
+}
+
+// TestBrokerComesLater: a service may start before its broker. Nothing is put until the broker was found safe.
+func TestBrokerComesLater(t *testing.T) {
+	port := freePort(t)
+	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+	e, err := jetstream.Connect(context.Background(), url, jetstream.Options{Later: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	c := exporttest.NewChain(exporttest.Stream("later", 0), 2)
+	s := c.Next()
+	var remote *export.RemoteError
+	if _, err := e.Put(context.Background(), s); !errors.As(err, &remote) || remote.Op != "handshake" {
+		t.Errorf("put without a broker: got %v, want a RemoteError of the handshake", err)
+	}
+	if _, _, _, err := e.Tip(context.Background(), export.StreamOf(s.Head())); !errors.As(err, &remote) {
+		t.Errorf("tip without a broker: got %v, want a RemoteError", err)
+	}
+	small := broker(t, func(o *server.Options) { o.Port, o.MaxPayload = port, 1<<20 })
+	eventually(t, func() bool { _, err := e.Put(context.Background(), s); return errors.Is(err, jetstream.ErrMaxPayload) })
+	small.Shutdown()
+	small.WaitForShutdown()
+	broker(t, func(o *server.Options) { o.Port = port })
+	eventually(t, func() bool { a, _ := e.Put(context.Background(), s); return a == export.AckOK })
+}
+
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it did not come about in 20 s")
+		}
 	}
 }
 

@@ -48,6 +48,13 @@ type run struct {
 // predecessor's ack, whose sequence it names.
 func (e *Exporter) PutBatch(ctx context.Context, slices []canon.SealedSlice) []export.Result {
 	out := make([]export.Result, len(slices))
+	if err := e.greet(ctx); err != nil {
+		err = classify(ctx, "handshake", err)
+		for i := range out {
+			out[i].Err = err
+		}
+		return out
+	}
 	var runs []*run
 	index := make(map[export.Stream]*run)
 	for i := range slices {

@@ -33,7 +33,11 @@ func sortNewestFirst(names []string) {
 
 // Tip implements export.Tipper: it asks the broker.
 func (e *Exporter) Tip(ctx context.Context, s export.Stream) (seq uint64, d canon.Digest, ok bool, err error) {
-	c, err := e.readTip(ctx, s)
+	err = e.greet(ctx)
+	var c chain
+	if err == nil {
+		c, err = e.readTip(ctx, s)
+	}
 	if err != nil {
 		return 0, d, false, classify(ctx, "handshake", err)
 	}
