@@ -3,8 +3,6 @@ package pipeline
 import (
 	"sync"
 	"sync/atomic"
-
-	"github.com/ron-accounting/ron-accounting/pipeline/lane"
 )
 
 // The sealed slices of an epoch lie in arenas of about arenaBytes each; an arena is used again once every slice in it is done with. A few
@@ -85,47 +83,12 @@ func (p *Pipeline) finishArena() {
 	now := p.o.Clock.Now()
 	for i := range slices {
 		q := p.s.spare.get(len(p.routers))
-		q.slice, q.stream, q.at, q.arena = slices[i], p.s.begun[i], now, a
+		q.take(slices[i])
+		q.stream, q.at, q.arena = p.s.begun[i], now, a
 		q.need.Store(p.required)
 		q.hold.Store(int32(len(p.routers)))
 		p.s.out = append(p.s.out, q)
 	}
 	p.s.begun, p.s.cur = p.s.begun[:0], nil
 	a.release()
-}
-
-// pendingPool keeps pending records for use again. Safe for concurrent use.
-type pendingPool struct {
-	mu   sync.Mutex
-	free []*pending
-}
-
-const mostSpare = 16384
-
-func (p *pendingPool) get(sinks int) *pending {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.free); n > 0 {
-		q := p.free[n-1]
-		p.free = p.free[:n-1]
-		return q
-	}
-	return &pending{items: make([]lane.Item, sinks)}
-}
-
-// releasePending is called once for each sink that needs the slice no more; the last call frees the slice's memory.
-func (p *Pipeline) releasePending(q *pending) {
-	if q.hold.Add(-1) != 0 {
-		return
-	}
-	if q.arena != nil {
-		q.arena.release()
-	}
-	q.arena, q.stream = nil, nil
-	clear(q.items)
-	p.s.spare.mu.Lock()
-	if len(p.s.spare.free) < mostSpare {
-		p.s.spare.free = append(p.s.spare.free, q)
-	}
-	p.s.spare.mu.Unlock()
 }

@@ -28,10 +28,13 @@ type Pipeline struct {
 	log     *slog.Logger
 	wal     *wal.Log // nil: none
 	routers []*lane.Router
+	durable
+	markPool sync.Pool // of *ackMarks
 
 	required int32 // number of required sinks
 	sinkMu   sync.Mutex
 	sinkErr  []error // by sink: what keeps it from answering
+	tipErr   error   // why streams with a hole still wait for the first required sink's tip
 	halted   error   // lanes that a sink has refused for good
 
 	sealMu  sync.Mutex // one seal at a time; guards roll, sealer and the sealer's fields of streams
@@ -87,11 +90,19 @@ func build(o Options, open bool) (*Pipeline, error) {
 	p.metrics = NewMetrics(p.dims)
 	p.ready = newReadiness(min(o.Window, 15*time.Second), func(k ReadyKey) { p.metrics.ReadyMissing.WithLabelValues(string(k)).Inc() })
 	p.s.init(len(p.dims))
+	p.markPool.New = func() any { return new(ackMarks) }
 	if err := p.recover(); err != nil {
 		return nil, errors.Join(err, p.dismantle())
 	}
 	if err := p.connect(); err != nil {
 		return nil, errors.Join(err, p.dismantle())
+	}
+	if open && p.wal != nil {
+		if err := p.compareTips(); err != nil {
+			return nil, errors.Join(err, p.dismantle())
+		}
+		p.resume(p.backlog)
+		p.backlog = nil
 	}
 	p.publish()
 	return p, nil
@@ -120,9 +131,15 @@ func (p *Pipeline) SealNow(ctx context.Context) ([]canon.SealedSlice, error) {
 	p.sealMu.Lock()
 	defer p.sealMu.Unlock()
 	p.catchUp()
-	var out []canon.SealedSlice
-	_, err := p.seal(p.roll.cur, sealPart, func(q *pending) { out = append(out, q.slice.Clone()) })
+	out, err := p.handBacklog()
+	if err != nil {
+		return nil, err
+	}
+	_, err = p.seal(p.roll.cur, sealPart, func(q *pending) { out = append(out, q.slice.Clone()) })
 	if p.stop == nil { // New: nothing in the background does it
+		if p.wal != nil {
+			err = errors.Join(err, p.wal.Maintain())
+		}
 		p.publish()
 	}
 	return out, err

@@ -20,13 +20,13 @@ func (p *Pipeline) plan(s *stream, span window, mode sealMode, nowMS uint64, ope
 	rows := p.gather(s, open)
 	st := staged{stream: s, next: s.next, gap: s.gap, sealedAt: max(s.sealedAt, nowMS), windowStart: s.windowStart, windowEnd: s.windowEnd}
 	if rows == 0 && s.gap == nil {
-		if !p.heartbeat(s, mode) {
+		if s.halted || !p.heartbeat(s, mode) {
 			return nil
 		}
 		st.quiet = s.quiet + 1
 	}
-	need := max(1, (rows+p.o.MaxRowsPerSlice-1)/p.o.MaxRowsPerSlice)
-	if s.halted || !p.admit(s, need, mode) {
+	need := len(s.reseal) + max(1, (rows+p.o.MaxRowsPerSlice-1)/p.o.MaxRowsPerSlice)
+	if s.halted || !p.admit(s, need, rows, mode) {
 		switch {
 		case rows == 0: // a gap or a heartbeat can wait
 		case p.o.Overflow == Shed && p.wal == nil && !s.halted:
@@ -42,8 +42,15 @@ func (p *Pipeline) plan(s *stream, span window, mode sealMode, nowMS uint64, ope
 	if s.from != 0 {
 		start = s.from
 	}
-	st.windowEnd = max(span.end, s.windowEnd)
+	end := span.end
+	for o := p.o.PeriodBoundary; o.of(start) != o.of(end-1); {
+		end -= p.seconds // it could not be sealed at the period's end: the counts go to the older period
+	}
+	st.windowEnd = max(end, s.windowEnd)
 	st.windowStart = min(max(start, s.windowStart), st.windowEnd-p.seconds)
+	if len(s.reseal) > 0 {
+		return p.encodeAnew(s, &st, rows)
+	}
 	return p.encode(s, &st, rows)
 }
 
@@ -69,19 +76,25 @@ func (p *Pipeline) gather(s *stream, open []uint64) (rows int) {
 func (p *Pipeline) encode(s *stream, st *staged, rows int) error {
 	h := canon.Head{
 		V: canon.Version, Seq: st.next, Gap: st.gap, Tenant: s.tenant, Writer: p.writer, Amnesia: p.wal == nil,
-		Dimension: p.dims[s.dim], SealedAtMS: st.sealedAt, WindowStartS: st.windowStart, WindowEndS: st.windowEnd,
+		Dimension: p.dims[s.dim], SealedAtMS: st.sealedAt,
 	}
 	if s.hasPrev {
 		h.Prev = &s.prev
 	}
 	p.roomFor(canon.MaxHeadSize + rows*canon.MaxRowSize)
+	return p.encodeRows(s, st, rows, &h, true)
+}
+
+// encodeRows is encode from head h on; first says that its slice does not follow the encoder's last one.
+func (p *Pipeline) encodeRows(s *stream, st *staged, rows int, h *canon.Head, first bool) error {
+	h.WindowStartS, h.WindowEndS = st.windowStart, st.windowEnd
 	keys, incs := s.keys, p.s.incs
-	for first := true; ; first = false {
+	for ; ; first = false {
 		var err error
 		if expect := min(rows, p.o.MaxRowsPerSlice); first {
-			err = p.s.enc.Begin(&h, expect)
+			err = p.s.enc.Begin(h, expect)
 		} else {
-			err = p.s.enc.BeginNext(&h, expect)
+			err = p.s.enc.BeginNext(h, expect)
 		}
 		if err != nil {
 			return err
@@ -108,9 +121,12 @@ func (p *Pipeline) heartbeat(s *stream, mode sealMode) bool {
 	return p.o.Heartbeat && (mode == sealWindow || mode == sealPeriod) && s.next > 0 && s.quiet < heartbeatWindows
 }
 
-// admit reports whether stream s may take n more slices, and takes them from the pending queue's room. A stream that needs more than an
-// empty queue or lane holds is let in all the same: it would wait for ever.
-func (p *Pipeline) admit(s *stream, n int, mode sealMode) bool {
+// admit reports whether stream s may take n more slices of so many rows, and takes them from the room of the WAL and the pending queue. A stream
+// that needs more than an empty queue or lane holds is let in all the same: it would wait for ever.
+func (p *Pipeline) admit(s *stream, n, rows int, mode sealMode) bool {
+	if !p.walAdmits(s, n, rows) {
+		return false
+	}
 	if len(p.routers) == 0 || mode.beyondCaps() {
 		return true
 	}

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/canon"
@@ -26,23 +25,6 @@ func (m sealMode) beyondCaps() bool { return m >= sealPeriod }
 type outcome struct {
 	slices, rows, bytes int
 	coalesced           int // streams left to a later window
-}
-
-// pending is a sealed slice on its way: committed, and held until every sink is done with it.
-type pending struct {
-	slice  canon.SealedSlice
-	stream *stream
-	arena  *arena // that the slice's bytes lie in; nil: they are in the WAL only
-	epoch  uint64
-	at     time.Time
-	need   atomic.Int32 // required sinks that have not acked
-	hold   atomic.Int32 // sinks that may still read the bytes
-	items  []lane.Item  // one a sink
-}
-
-func (q *pending) units() u128 {
-	lo, hi := q.slice.Units()
-	return u128{Hi: hi, Lo: lo}
 }
 
 // sealer is the scratch memory of one seal, kept for the next. Guarded by Pipeline.sealMu.
@@ -77,36 +59,40 @@ func (s *sealer) init(dims int) {
 }
 
 // seal scans the counters, encodes what is open under span's bounds, commits it, and hands it to the sinks. each, where not nil, sees every
-// slice after the commit. Under sealMu. On an error nothing has changed: the counts stay open.
+// slice after the commit. Under sealMu. On an error the counts stay open; they go with a later seal, whose slices begin where this one's did.
 func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcome, error) {
 	start := time.Now()
+	if err := p.settleUnknown(each); err != nil {
+		if p.missed == 0 && mode != sealPart {
+			p.missed = span.start
+		}
+		return outcome{}, err
+	}
 	var done outcome
-	streams := p.adoptRows(p.m.Scan())
-	p.begin()
+	rows := p.m.Scan()
+	streams := p.adoptRows(rows)
+	p.begin(mode)
 	nowMS := uint64(max(p.o.Clock.Now().UnixMilli(), 0))
 	open := p.m.Open()
 	for i := range streams {
 		s := streams[(p.s.turn+i)%len(streams)]
 		if err := p.plan(s, span, mode, nowMS, open, &done); err != nil {
-			p.giveUp()
+			p.giveUp(span)
 			return outcome{}, err
 		}
 	}
 	p.finishArena()
-	if err := p.commit(); err != nil {
-		p.giveUp()
-		return outcome{}, err
-	}
-	p.m.Commit()
-	p.apply(&done)
-	if each != nil {
-		for _, q := range p.s.out {
-			each(q)
+	if p.wal != nil && len(p.s.out) == 0 {
+		p.giveUp(span) // nothing to write down: the epoch is used again
+	} else if err := p.commit(mode, rows); err != nil {
+		if !p.unknown {
+			p.giveUp(span)
 		}
+		return outcome{}, err
+	} else {
+		p.finishSeal(mode, &done, each)
 	}
-	p.dispatch()
 	p.metrics.SealSeconds.Observe(time.Since(start).Seconds())
-	p.metrics.SealedSlices.Add(float64(done.slices))
 	p.metrics.CoalescedTotal.Add(float64(done.coalesced))
 	p.coalesced.Add(uint64(done.coalesced))
 	if done.coalesced > 0 {
@@ -114,22 +100,42 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 	} else {
 		p.ready.set(QueuesBoundedOK, nil)
 	}
+	p.judgeWAL()
 	return done, nil
 }
 
+// finishSeal makes a committed epoch the pipeline's state and sends its slices on their way.
+func (p *Pipeline) finishSeal(mode sealMode, done *outcome, each func(*pending)) {
+	p.m.Commit()
+	p.apply(done)
+	if each != nil {
+		for _, q := range p.s.out {
+			each(q)
+		}
+	}
+	p.metrics.SealedSlices.Add(float64(done.slices))
+	p.dispatch(mode)
+}
+
 // begin readies the scratch memory.
-func (p *Pipeline) begin() {
+func (p *Pipeline) begin(mode sealMode) {
 	p.s.out, p.s.staged = p.s.out[:0], p.s.staged[:0]
 	clear(p.s.excess)
 	p.s.room, p.s.denied = p.o.PendingSlices-p.tracker.pending(), -1
+	p.walRoom(mode)
 	clear(p.s.over)
 	for _, o := range p.m.Saturated() {
 		p.s.over[o.Row] = o.Units
 	}
 }
 
-// giveUp forgets an epoch that was not committed.
-func (p *Pipeline) giveUp() {
+// giveUp forgets an epoch that was not committed; what it had staged stays open since span began, or longer.
+func (p *Pipeline) giveUp(span window) {
+	for i := range p.s.staged {
+		if s := p.s.staged[i].stream; s.from == 0 {
+			s.from = max(span.start, s.windowStart)
+		}
+	}
 	p.m.Abort()
 	p.s.enc.Reset(nil)
 	p.s.begun = p.s.begun[:0]
@@ -183,15 +189,15 @@ func (p *Pipeline) apply(done *outcome) {
 		done.slices++
 		done.rows += q.slice.Len()
 		done.bytes += len(q.slice.Bytes())
-		u := q.units()
+		u := q.units
 		s := q.stream
-		s.units = s.units.Add(u)
-		s.prev, s.hasPrev = q.slice.Digest(), true
+		s.prev, s.hasPrev = q.digest, true
 		p.books.edit(s.dim, func(b *book) { b.pending = b.pending.Add(u) })
 	}
 	for i := range p.s.staged {
 		st := &p.s.staged[i]
 		s := st.stream
+		p.superseded(s)
 		s.next, s.gap, s.quiet, s.from = st.next, st.gap, st.quiet, 0
 		s.sealedAt, s.windowStart, s.windowEnd = st.sealedAt, st.windowStart, st.windowEnd
 		if !st.lost.IsZero() {
@@ -207,19 +213,16 @@ func (p *Pipeline) apply(done *outcome) {
 }
 
 // dispatch sends the committed slices on their way; with New they are at its end.
-func (p *Pipeline) dispatch() {
+func (p *Pipeline) dispatch(mode sealMode) {
 	if p.o.Events != nil {
 		for _, q := range p.s.out {
-			p.event(Event{Kind: SliceSealed, Stream: q.stream.name, Seq: q.slice.Head().Seq, Digest: q.slice.Digest(), At: q.at})
+			p.event(Event{Kind: SliceSealed, Stream: q.stream.name, Seq: q.seq, Digest: q.digest, At: q.at})
 		}
 	}
 	if len(p.routers) > 0 {
+		p.thin(mode)
 		p.enqueue(p.s.out)
 		return
 	}
-	for _, q := range p.s.out {
-		q.hold.Store(1)
-		p.finish(q)
-		p.releasePending(q)
-	}
+	p.handedOver(p.s.out)
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
-	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/lane"
 )
@@ -39,21 +39,28 @@ func (p *Pipeline) connect() error {
 	for _, s := range p.streams.all() {
 		p.addLanes(s)
 	}
+	for _, s := range p.retired {
+		p.addLanes(s)
+	}
 	return nil
 }
 
 // newStream makes a stream that begins its chain; called under the stream table's lock.
 func (p *Pipeline) newStream(id uint32, k streamKey) *stream {
 	s := &stream{id: id, tenant: k.tenant, dim: k.dim, name: export.Stream{Writer: p.writer, Tenant: k.tenant, Dimension: p.dims[k.dim]}}
+	p.restoreHead(s)
 	p.addLanes(s)
 	return s
 }
 
 func (p *Pipeline) addLanes(s *stream) {
+	if len(p.routers) == 0 {
+		return
+	}
 	for _, r := range p.routers {
 		s.lanes = append(s.lanes, r.Lane(s.name))
 	}
-	s.late = make([]bool, len(p.routers))
+	s.late = make([]atomic.Bool, len(p.routers))
 }
 
 // enqueue hands committed slices to every sink. Under sealMu. A stream's slice that an optional sink has no room for is not given to it, nor any
@@ -63,22 +70,48 @@ func (p *Pipeline) enqueue(out []*pending) {
 		p.s.items = p.s.items[:0]
 		for _, q := range out {
 			l := q.stream.lanes[i]
-			if !p.o.Sinks[i].Required && (q.stream.late[i] || l.Room() == 0) {
-				if !q.stream.late[i] {
-					q.stream.late[i] = true
-					p.log.Warn("optional sink left behind: replay mends it", "sink", p.o.Sinks[i].Name, "stream", q.stream.name, "seq", q.slice.Head().Seq)
-				}
+			if !p.o.Sinks[i].Required && (q.stream.late[i].Load() || l.Room() == 0 || !q.inMemory()) {
+				p.leaveBehind(i, q.stream, q.seq, ErrOrderOverflow)
 				p.metrics.QueueDropped.WithLabelValues("lane", "optional_behind").Inc()
 				p.releasePending(q)
 				continue
 			}
-			it := &q.items[i]
-			*it = lane.Item{Lane: l, Seq: q.slice.Head().Seq, Slice: &q.slice, EnqueuedAt: q.at, User: q}
-			p.s.items = append(p.s.items, it)
+			p.s.items = append(p.s.items, q.item(i))
 		}
 		if n, err := r.Enqueue(p.s.items...); err != nil {
 			p.log.Error("enqueue", "sink", p.o.Sinks[i].Name, "accepted", n, "of", len(p.s.items), "err", err)
 		}
+	}
+}
+
+// item readies the slice's item for a sink.
+func (q *pending) item(sink int) *lane.Item {
+	it := &q.items[sink]
+	*it = lane.Item{Lane: q.stream.lanes[sink], Seq: q.seq, Size: q.size, EnqueuedAt: q.at, User: q}
+	if q.inMemory() {
+		it.Slice = &q.slice
+	}
+	return it
+}
+
+// leaveBehind ends a stream's chain at an optional sink, once.
+func (p *Pipeline) leaveBehind(sink int, s *stream, seq uint64, why error) {
+	if s.late[sink].CompareAndSwap(false, true) {
+		p.log.Warn("optional sink left behind: benchrig replay mends it", "sink", p.o.Sinks[sink].Name, "stream", s.name, "seq", seq, "err", why)
+	}
+}
+
+// optionalHalted takes what a halted lane of an optional sink holds off it: the sink must not hold memory for ever.
+func (p *Pipeline) optionalHalted(sink int, l *lane.Lane, seq uint64, err error) {
+	items, derr := l.Discard()
+	if derr != nil {
+		return // not halted any more
+	}
+	for _, it := range items {
+		q := it.User.(*pending)
+		p.leaveBehind(sink, q.stream, seq, err)
+		p.metrics.QueueDropped.WithLabelValues("lane", "optional_behind").Inc()
+		p.releasePending(q)
 	}
 }
 
@@ -89,6 +122,10 @@ func (p *Pipeline) hooks(sink int) lane.Hooks {
 		Failed: p.exportFailed,
 		Halted: func(l *lane.Lane, seq uint64, err error) {
 			p.metrics.Exports.WithLabelValues("fail").Inc()
+			if !p.o.Sinks[sink].Required {
+				p.optionalHalted(sink, l, seq, err)
+				return
+			}
 			p.log.Error("lane halted", "sink", p.o.Sinks[sink].Name, "stream", l.Stream(), "seq", seq, "err", err)
 			p.sinkState(sink, err)
 		},
@@ -114,13 +151,19 @@ func (p *Pipeline) sinkState(sink int, err error) {
 	} else {
 		p.sinkErr[sink] = err
 	}
-	p.ready.set(ExporterOK, errors.Join(append([]error{p.halted}, p.sinkErr...)...))
+	p.judgeSinks()
+}
+
+// judgeSinks sets exporter_ok by what is known. Under sinkMu.
+func (p *Pipeline) judgeSinks() {
+	p.ready.set(ExporterOK, errors.Join(append([]error{p.halted, p.tipErr}, p.sinkErr...)...))
 }
 
 // acked is the end of slices' way to one sink.
 func (p *Pipeline) acked(sink int, now time.Time, items []*lane.Item, acks []export.Ack) {
 	required := p.o.Sinks[sink].Required
 	ok, dup := 0, 0
+	marks := p.marks()
 	for i, it := range items {
 		q := it.User.(*pending)
 		if acks[i] == export.AckDuplicate {
@@ -131,14 +174,16 @@ func (p *Pipeline) acked(sink int, now time.Time, items []*lane.Item, acks []exp
 		p.metrics.ExportLatency.Observe(now.Sub(it.EnqueuedAt).Seconds())
 		p.metrics.OrderingWait.Observe(it.Held.Seconds())
 		if p.o.Events != nil {
-			p.event(Event{Kind: SliceExported, Stream: q.stream.name, Seq: it.Seq, Digest: q.slice.Digest(), Sink: p.o.Sinks[sink].Name, Ack: acks[i], At: now})
+			p.event(Event{Kind: SliceExported, Stream: q.stream.name, Seq: it.Seq, Digest: q.digest, Sink: p.o.Sinks[sink].Name, Ack: acks[i], At: now})
 		}
+		marks.cursor(q)
 		if required && q.need.Add(-1) == 0 {
+			marks.done(q)
 			p.finish(q)
 		}
 		p.releasePending(q)
 	}
-	p.walAcked(sink, items)
+	p.walAcked(sink, marks)
 	p.metrics.Exports.WithLabelValues("ok").Add(float64(ok))
 	p.metrics.Exports.WithLabelValues("dup").Add(float64(dup))
 	p.metrics.DupDetected.Add(float64(dup))
@@ -146,7 +191,7 @@ func (p *Pipeline) acked(sink int, now time.Time, items []*lane.Item, acks []exp
 
 // finish books a slice as acked by all required sinks.
 func (p *Pipeline) finish(q *pending) {
-	u := q.units()
+	u := q.units
 	p.books.edit(q.stream.dim, func(b *book) {
 		b.pending = b.pending.Sub(u)
 		b.acked = b.acked.Add(u)
@@ -171,11 +216,6 @@ func (p *Pipeline) event(e Event) {
 	if p.o.Events.push(e) {
 		p.metrics.QueueDropped.WithLabelValues("events", "oldest").Inc()
 	}
-}
-
-// loadBody brings the bytes of a slice that is only in the WAL.
-func (p *Pipeline) loadBody(it *lane.Item) (canon.SealedSlice, error) {
-	return p.readBack(it.User.(*pending))
 }
 
 // closeRouters ends the export: calls in flight are cancelled once ctx ends.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
@@ -24,15 +25,16 @@ type stream struct {
 	hasPrev                bool         // prev is known: false before the first slice, or where all before are lost
 	sealedAt               uint64       // of the last slice, ms
 	windowStart, windowEnd uint64       // of the last slice, s
-	units                  u128         // sealed so far
 
 	from   uint64     // start of the first window left unsealed, s; 0: none
 	quiet  int        // windows since the last row was sealed
 	gap    *canon.Gap // lost or shed slices, to be declared by the next one
 	halted bool       // recovery or a sink found the chain broken: counters count, nothing is sealed
 
-	lanes []*lane.Lane // one a sink
-	late  []bool       // an optional sink that has missed a slice of this stream
+	reseal []*pending // recovered slices behind a hole: sealed anew with the gap that declares it
+
+	lanes []*lane.Lane  // one a sink
+	late  []atomic.Bool // an optional sink that has missed a slice of this stream
 }
 
 // settle sorts the fresh rows into the order: only they are sorted, then merged.

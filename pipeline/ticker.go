@@ -12,12 +12,24 @@ const mostSleep = time.Second
 
 var errClockJump = errors.New("accounting: the wall clock jumped by more than a window against the monotonic clock: sealing is held until two ticks agree")
 
-// start launches the background work: the boundary ticker and the once-a-second figures.
+// start launches the background work: the boundary ticker, the once-a-second figures, and with a WAL its upkeep.
 func (p *Pipeline) start() {
 	p.stop = make(chan struct{})
 	p.done.Add(2)
 	go p.tickLoop()
 	go p.figuresLoop()
+	if p.wal == nil {
+		return
+	}
+	p.done.Add(1)
+	go p.walLoop()
+	if len(p.waiting) > 0 {
+		p.done.Add(1)
+		go p.repairLoop()
+	}
+	p.sealMu.Lock()
+	p.catchUp() // what a crash left open is sealed at once
+	p.sealMu.Unlock()
 }
 
 // stopTicker ends the background work and waits for it.
@@ -78,11 +90,13 @@ func (p *Pipeline) rollover(now time.Time) {
 	}
 	skew := now.Sub(time.Unix(int64(p.roll.cur.end), 0))
 	p.roll.cur = next
-	_, err := p.seal(span, mode, nil)
+	done, err := p.seal(span, mode, nil)
 	result := "ok"
 	if err != nil {
 		result = "error"
 		p.log.Error("seal failed; the counters keep counting", "err", err)
+	} else if done.coalesced == 0 {
+		p.stampCounters()
 	}
 	p.metrics.Rollovers.WithLabelValues(result).Inc()
 	p.metrics.RolloverSkew.Observe(max(skew, 0).Seconds())

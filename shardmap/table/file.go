@@ -50,7 +50,12 @@ type FileConfig struct {
 	Writer     [16]byte
 	Commit     FileCommit
 	Dimensions []string // by number; rows of the file are renumbered by name
-	AnyFS      bool     // allow another file system than a tmpfs: for tests
+	// OldWriter, where not zero, is another writer whose file may be taken over: the log has just replaced it.
+	OldWriter [16]byte
+	// NewWriter, where set, is called when the file has seen commits that the log has lost, before a file for the writer that
+	// it returns is made: seqs of the old writer may have been used by then, and must not be used again.
+	NewWriter func() ([16]byte, error)
+	AnyFS     bool // allow another file system than a tmpfs: for tests
 }
 
 // FileReport says what an open found.
@@ -139,7 +144,7 @@ type found struct {
 // check says why the file can't be used with the log's last commit, or nothing.
 func (f *found) check(c *Core, fc *FileConfig) string {
 	switch h, w := &f.head, fc.Commit.Epoch; {
-	case h.writer != fc.Writer:
+	case h.writer != fc.Writer && (h.writer != fc.OldWriter || fc.OldWriter == [16]byte{}):
 		return fmt.Sprintf("belongs to writer %x, this is %x", h.writer, fc.Writer)
 	case h.layout != c.layout.Name || h.words != uint64(c.layout.Words):
 		return fmt.Sprintf("holds layout %q, want %q", h.layout, c.layout.Name)

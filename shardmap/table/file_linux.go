@@ -41,6 +41,11 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 	if err != nil {
 		return rep, err
 	}
+	if rep.Committed > fc.Commit.Epoch && fc.NewWriter != nil {
+		if fc.Writer, err = fc.NewWriter(); err != nil {
+			return rep, err
+		}
+	}
 	cfg.Capacity = max(cfg.Capacity, len(rows))
 	tmp := fc.Path + ".tmp"
 	reg := &fileRegion{path: tmp}
