@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,7 +76,9 @@ type Exporter struct {
 	greeted  atomic.Bool // the server was checked
 
 	mu     sync.Mutex
-	months map[string]js.Stream // verified, by name
+	parts  map[string]js.Stream // verified, by name
+	names  []string             // what list returned last, at asked; nil: ask
+	asked  time.Time
 	chains map[export.Stream]*chain
 }
 
@@ -89,7 +93,7 @@ func Connect(ctx context.Context, url string, o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accounting/jetstream: connect: %w", err)
 	}
-	e := &Exporter{o: o, nc: nc, months: make(map[string]js.Stream), chains: make(map[export.Stream]*chain)}
+	e := &Exporter{o: o, nc: nc, parts: make(map[string]js.Stream), chains: make(map[export.Stream]*chain)}
 	// A future that is given up with its context is forgotten by nats.go after this long.
 	if e.js, err = js.New(nc, js.WithPublishAsyncMaxPending(1<<16), js.WithPublishAsyncTimeout(30*time.Second)); err == nil && (!o.Later || nc.IsConnected()) {
 		c, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -129,19 +133,42 @@ func (e *Exporter) Close() error {
 	return nil
 }
 
-// monthOf is the month of a window's last second.
-func monthOf(h *canon.Head) string {
-	return time.Unix(int64(min(h.WindowEndS-1, 1<<40)), 0).UTC().Format("200601")
+// partitions is the number of JetStream streams of a month. A broker syncs one message of a stream at a time, so that a single stream takes no
+// more than the disk has syncs a second; four side by side took 2.3 times as much as one. It is part of the mapping: never change it.
+const partitions = 4
+
+// partOf names the JetStream stream of a slice without its prefix: the month of its window's last second and its chain's partition.
+func partOf(h *canon.Head) string {
+	return time.Unix(int64(min(h.WindowEndS-1, 1<<40)), 0).UTC().Format("200601") + partition(export.StreamOf(*h))
 }
 
-func subject(s export.Stream, month string) string {
-	return "u." + s.Writer.String() + "." + s.Tenant.String() + "." + s.Dimension + "." + month
+// partition is where a chain belongs in every month: FNV-1a, which spreads ids that are counted up.
+func partition(s export.Stream) string {
+	f := fnv.New32a()
+	_, _ = f.Write(s.Writer[:])
+	_, _ = f.Write(s.Tenant[:])
+	_, _ = f.Write([]byte(s.Dimension))
+	return "-" + strconv.Itoa(int(f.Sum32()>>16%partitions))
 }
 
-// list returns the names of the months that exist, newest first, each verified.
+func subject(s export.Stream, part string) string {
+	return "u." + s.Writer.String() + "." + s.Tenant.String() + "." + s.Dimension + "." + part
+}
+
+// listAge is for how long list repeats its answer: after a start every chain asks.
+const listAge = 200 * time.Millisecond
+
+// list returns the names of the parts that exist, newest first, each verified. The caller must not change them.
 func (e *Exporter) list(ctx context.Context) ([]string, error) {
+	e.mu.Lock()
+	known, asked := e.names, e.asked
+	e.mu.Unlock()
+	if known != nil && time.Since(asked) < listAge {
+		return known, nil
+	}
+	asked = time.Now()
 	l := e.js.StreamNames(ctx)
-	var names []string
+	names := []string{}
 	for n := range l.Name() {
 		if m, ok := strings.CutPrefix(n, namePrefix); ok && len(m) >= 6 {
 			names = append(names, n)
@@ -152,18 +179,21 @@ func (e *Exporter) list(ctx context.Context) ([]string, error) {
 	}
 	sortNewestFirst(names)
 	for _, n := range names {
-		if _, err := e.month(ctx, strings.TrimPrefix(n, namePrefix), false); err != nil {
+		if _, err := e.part(ctx, strings.TrimPrefix(n, namePrefix), false); err != nil {
 			return nil, err
 		}
 	}
+	e.mu.Lock()
+	e.names, e.asked = names, asked
+	e.mu.Unlock()
 	return names, nil
 }
 
-// month returns a month's JetStream stream; where it does not exist it is created, or nil without create.
-func (e *Exporter) month(ctx context.Context, month string, create bool) (js.Stream, error) {
-	name := namePrefix + month
+// part returns a part's JetStream stream; where it does not exist it is created, or nil without create.
+func (e *Exporter) part(ctx context.Context, part string, create bool) (js.Stream, error) {
+	name := namePrefix + part
 	e.mu.Lock()
-	s := e.months[name]
+	s := e.parts[name]
 	e.mu.Unlock()
 	if s != nil {
 		return s, nil
@@ -173,7 +203,7 @@ func (e *Exporter) month(ctx context.Context, month string, create bool) (js.Str
 		if !create {
 			return nil, nil
 		}
-		s, err = e.js.CreateStream(ctx, e.config(month))
+		s, err = e.js.CreateStream(ctx, e.config(part))
 		if errors.Is(err, js.ErrStreamNameAlreadyInUse) { // another exporter was first, with other settings
 			s, err = e.js.Stream(ctx, name)
 		}
@@ -181,30 +211,30 @@ func (e *Exporter) month(ctx context.Context, month string, create bool) (js.Str
 	if err != nil {
 		return nil, err
 	}
-	if err := e.verify(s.CachedInfo().Config, month); err != nil {
+	if err := e.verify(s.CachedInfo().Config, part); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
-	e.months[name] = s
+	e.parts[name], e.names = s, nil
 	e.mu.Unlock()
 	return s, nil
 }
 
-func (e *Exporter) config(month string) js.StreamConfig {
-	return js.StreamConfig{Name: namePrefix + month, Subjects: []string{"u.*.*.*." + month}, Description: "ron-accounting: sealed slices of " + month,
+func (e *Exporter) config(part string) js.StreamConfig {
+	return js.StreamConfig{Name: namePrefix + part, Subjects: []string{"u.*.*.*." + part}, Description: "ron-accounting: sealed slices of " + part,
 		Retention: js.LimitsPolicy, Storage: js.FileStorage, Discard: js.DiscardNew, Replicas: e.o.Replicas, Duplicates: e.o.Duplicates,
 		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1, DenyDelete: true, DenyPurge: true}
 }
 
 // verify names every setting by which a stream could lose a slice.
-func (e *Exporter) verify(c js.StreamConfig, month string) error {
+func (e *Exporter) verify(c js.StreamConfig, part string) error {
 	var bad []string
 	check := func(ok bool, what string, got any) {
 		if !ok {
 			bad = append(bad, fmt.Sprintf("%s (got %v)", what, got))
 		}
 	}
-	check(len(c.Subjects) == 1 && c.Subjects[0] == "u.*.*.*."+month, "subjects u.*.*.*."+month, c.Subjects)
+	check(len(c.Subjects) == 1 && c.Subjects[0] == "u.*.*.*."+part, "subjects u.*.*.*."+part, c.Subjects)
 	check(c.Storage == js.FileStorage, "file storage", c.Storage)
 	check(c.Retention == js.LimitsPolicy, "limits retention", c.Retention)
 	check(c.Discard == js.DiscardNew, "discard new", c.Discard)

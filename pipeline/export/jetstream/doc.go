@@ -2,9 +2,11 @@
 //
 // # Mapping
 //
-// There is one JetStream stream for each UTC month, RON_yyyymm, chosen by the last second of a slice's window, so that an
-// old month can be archived and deleted as a whole. A chain's subject is u.<writer>.<tenant>.<dimension>.<yyyymm>: two
-// JetStream streams can't share a subject. A message's body is the slice's bytes; Ron-Seq and Ron-B3 stand in its headers.
+// There are four JetStream streams for each UTC month, RON_yyyymm-0 to RON_yyyymm-3. The month is that of the last second of a
+// slice's window, so that an old month can be archived and deleted as a whole; the partition is a hash of the chain's name, so
+// that a broker that syncs each message syncs four side by side. A chain's subject is
+// u.<writer>.<tenant>.<dimension>.<yyyymm>-<partition>: two JetStream streams can't share a subject. A message's body is the slice's
+// bytes; Ron-Seq and Ron-B3 stand in its headers.
 //
 //   - Nats-Msg-Id is the digest in hexadecimal: another slice under the same seq can't pass as a duplicate.
 //   - Nats-Expected-Last-Subject-Sequence is the sequence of the chain's last message of that month (0: none yet). It is

@@ -47,6 +47,7 @@ func Follow(ctx context.Context, url string, o Options, dst export.BatchExporter
 	for idle := 0; ; {
 		before := st
 		names, err := e.list(ctx)
+		names = slices.Clone(names)
 		slices.Reverse(names) // oldest first: a chain's slices go from month to month
 		var behind error
 		for _, n := range names {
@@ -87,9 +88,9 @@ func Follow(ctx context.Context, url string, o Options, dst export.BatchExporter
 	}
 }
 
-// drain reads one month from a sequence on, to its end as of now, and returns the sequence to go on from.
+// drain reads one part from a sequence on, to its end as of now, and returns the sequence to go on from.
 func (e *Exporter) drain(ctx context.Context, name string, from uint64, dst export.BatchExporter, f *FollowOptions, st *Followed) (uint64, error) {
-	s, err := e.month(ctx, strings.TrimPrefix(name, namePrefix), false)
+	s, err := e.part(ctx, strings.TrimPrefix(name, namePrefix), false)
 	if err != nil || s == nil {
 		return from, err
 	}

@@ -115,7 +115,7 @@ func (p *proxy) cut() {
 	p.mu.Unlock()
 }
 
-const month = "RON_202311" // of exporttest's windows
+const month = "202311" // of exporttest's windows
 
 func TestConformance(t *testing.T) {
 	exporttest.Run(t, func(t *testing.T) *exporttest.Harness {
@@ -175,27 +175,30 @@ func dial(t testing.TB, srv *server.Server) js.JetStream {
 }
 
 func limit(t testing.TB, j js.JetStream, bytes int64) {
-	s, err := j.Stream(context.Background(), month)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := s.CachedInfo().Config
-	c.MaxBytes = bytes
-	if _, err := j.UpdateStream(context.Background(), c); err != nil {
-		t.Fatal(err)
+	for n := range j.StreamNames(context.Background()).Name() {
+		s, err := j.Stream(context.Background(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.CachedInfo().Config
+		c.MaxBytes = bytes
+		if _, err := j.UpdateStream(context.Background(), c); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
 // held reads a chain's messages one after another.
 func held(t testing.TB, j js.JetStream, s export.Stream) (out []canon.SealedSlice) {
-	st, err := j.Stream(context.Background(), month)
+	part := month + jetstream.Partition(s)
+	st, err := j.Stream(context.Background(), "RON_"+part)
 	if errors.Is(err, js.ErrStreamNotFound) {
 		return nil
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	subject := "u." + s.Writer.String() + "." + s.Tenant.String() + "." + s.Dimension + ".202311"
+	subject := "u." + s.Writer.String() + "." + s.Tenant.String() + "." + s.Dimension + "." + part
 	for next := uint64(1); ; {
 		m, err := st.GetMsg(context.Background(), next, js.WithGetMsgSubject(subject))
 		if errors.Is(err, js.ErrMsgNotFound) {
@@ -242,7 +245,7 @@ func TestMonths(t *testing.T) {
 		n++
 	}
 	if n != 3 {
-		t.Errorf("got %d months, want 3", n)
+		t.Errorf("one chain over two borders lies in %d streams, want 3", n)
 	}
 	follow(t, srv.ClientURL(), 61)
 }
@@ -281,7 +284,7 @@ func TestRefusesUnsafeBrokers(t *testing.T) {
 	}
 	srv := broker(t, nil)
 	j := dial(t, srv)
-	if _, err := j.CreateStream(context.Background(), js.StreamConfig{Name: month, Subjects: []string{"u.*.*.*.202311"}, MaxAge: time.Hour}); err != nil {
+	if _, err := j.CreateStream(context.Background(), js.StreamConfig{Name: "RON_" + month + "-0", Subjects: []string{"u.*.*.*." + month + "-0"}, MaxAge: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := jetstream.Connect(context.Background(), srv.ClientURL(), jetstream.Options{}); !errors.Is(err, jetstream.ErrUnsafeStream) {
@@ -332,3 +335,16 @@ func eventually(t *testing.T, ok func() bool) {
 }
 
 var _ io.Closer = (*jetstream.Exporter)(nil)
+
+// TestPartitionsSpread: chains whose names are counted up lie evenly in the month's streams.
+func TestPartitionsSpread(t *testing.T) {
+	n := map[string]int{}
+	for i := range 4000 {
+		n[jetstream.Partition(export.Stream{Writer: canon.IDFromUint64(1), Tenant: canon.IDFromUint64(uint64(i / 3)), Dimension: []string{"bytes", "requests", "cpu"}[i%3]})]++
+	}
+	for p, c := range n {
+		if c < 800 || c > 1200 || len(n) != 4 {
+			t.Errorf("partition %s has %d of 4000 chains: %v", p, c, n)
+		}
+	}
+}

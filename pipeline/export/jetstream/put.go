@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -78,6 +80,7 @@ func (e *Exporter) PutBatch(ctx context.Context, slices []canon.SealedSlice) []e
 
 // round takes the next slice of each run one step further and returns the runs that are not at their end.
 func (e *Exporter) round(ctx context.Context, runs []*run, slices []canon.SealedSlice, out []export.Result) (left []*run) {
+	e.learnTips(ctx, runs)
 	for _, r := range runs {
 		s := &slices[r.items[0]]
 		ack, err := e.begin(ctx, r, s)
@@ -119,14 +122,41 @@ func classifyPut(ctx context.Context, err error) error {
 	return classify(ctx, "put", err)
 }
 
+// readers bounds the questions for tips that are under way at once: after a start every chain has one.
+const readers = 32
+
+// learnTips reads the tips that are not known, side by side. What fails is asked again by begin.
+func (e *Exporter) learnTips(ctx context.Context, runs []*run) {
+	var unknown []*run
+	for _, r := range runs {
+		if r.c = e.chain(r.stream); !r.c.known {
+			unknown = append(unknown, r)
+		}
+	}
+	if len(unknown) < 2 {
+		return
+	}
+	var next atomic.Int32
+	var wg sync.WaitGroup
+	for range min(readers, len(unknown)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(unknown) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if c, err := e.readTip(ctx, unknown[i].stream); err == nil {
+					*unknown[i].c = c
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // begin judges a slice by the chain's tip and publishes it where it fits; else it returns the answer.
 func (e *Exporter) begin(ctx context.Context, r *run, s *canon.SealedSlice) (export.Ack, error) {
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
-	r.c = e.chain(r.stream)
 	h := s.Head()
-	month := monthOf(&h)
+	part := partOf(&h)
 	for fresh := false; ; fresh = true {
 		if !r.c.known {
 			c, err := e.readTip(ctx, r.stream)
@@ -139,7 +169,7 @@ func (e *Exporter) begin(ctx context.Context, r *run, s *canon.SealedSlice) (exp
 			same := h.Seq == r.c.seq && r.c.digest == s.Digest()
 			if !same && h.Seq < r.c.seq {
 				var err error
-				if same, err = e.find(ctx, r.stream, h.Seq, s.Digest(), month, &r.hint); err != nil {
+				if same, err = e.find(ctx, r.stream, h.Seq, s.Digest(), part, &r.hint); err != nil {
 					return 0, err
 				}
 			}
@@ -156,7 +186,7 @@ func (e *Exporter) begin(ctx context.Context, r *run, s *canon.SealedSlice) (exp
 		}
 		r.c.known = false // another process may have put what is missing
 	}
-	return 0, e.publish(ctx, r, s, month)
+	return 0, e.publish(ctx, r, s, part)
 }
 
 // follows reports whether a slice is the next of a chain.
@@ -171,18 +201,18 @@ func (c *chain) follows(h *canon.Head) bool {
 	return first == next && c.held == (h.Prev != nil) && (!c.held || *h.Prev == c.digest)
 }
 
-func (e *Exporter) publish(ctx context.Context, r *run, s *canon.SealedSlice, month string) error {
-	if _, err := e.month(ctx, month, true); err != nil {
+func (e *Exporter) publish(ctx context.Context, r *run, s *canon.SealedSlice, part string) error {
+	if _, err := e.part(ctx, part, true); err != nil {
 		return err
 	}
 	last := uint64(0)
-	if r.c.month == month {
+	if r.c.part == part {
 		last = r.c.last
 	}
 	d := s.Digest()
-	m := &nats.Msg{Subject: subject(r.stream, month), Data: s.Bytes(), Header: nats.Header{
+	m := &nats.Msg{Subject: subject(r.stream, part), Data: s.Bytes(), Header: nats.Header{
 		js.MsgIDHeader:               {hex.EncodeToString(d[:])},
-		js.ExpectedStreamHeader:      {namePrefix + month},
+		js.ExpectedStreamHeader:      {namePrefix + part},
 		js.ExpectedLastSubjSeqHeader: {strconv.FormatUint(last, 10)},
 		headerSeq:                    {strconv.FormatUint(s.Head().Seq, 10)},
 		headerB3:                     {d.String()},
@@ -199,13 +229,13 @@ func (e *Exporter) end(ctx context.Context, r *run, s *canon.SealedSlice, out []
 	select {
 	case a := <-f.Ok():
 		h := s.Head()
-		month := monthOf(&h)
-		if a.Stream != namePrefix+month {
+		part := partOf(&h)
+		if a.Stream != namePrefix+part {
 			r.c.known = false
-			r.fail(out, &export.RemoteError{Op: "put", Status: 502, Err: fmt.Errorf("acked by stream %q, want %q", a.Stream, namePrefix+month)})
+			r.fail(out, &export.RemoteError{Op: "put", Status: 502, Err: fmt.Errorf("acked by stream %q, want %q", a.Stream, namePrefix+part)})
 			return
 		}
-		*r.c = chain{known: true, held: true, seq: h.Seq, digest: s.Digest(), month: month, last: a.Sequence}
+		*r.c = chain{known: true, held: true, seq: h.Seq, digest: s.Digest(), part: part, last: a.Sequence}
 		if a.Duplicate { // it was there; what follows it may be as well
 			r.c.known = false
 			r.answer(out, export.AckDuplicate)
@@ -238,10 +268,11 @@ func (e *Exporter) end(ctx context.Context, r *run, s *canon.SealedSlice, out []
 	}
 }
 
-// forget drops what is known of the months: one was deleted.
+// forget drops what is known of the parts: one was deleted.
 func (e *Exporter) forget() {
 	e.mu.Lock()
-	clear(e.months)
+	clear(e.parts)
+	e.names = nil
 	e.mu.Unlock()
 }
 

@@ -22,8 +22,8 @@ type chain struct {
 	held   bool // it has a tip
 	seq    uint64
 	digest canon.Digest
-	month  string
-	last   uint64 // the tip's sequence in its month
+	part   string
+	last   uint64 // the tip's sequence in its part
 }
 
 func sortNewestFirst(names []string) {
@@ -53,16 +53,20 @@ func (e *Exporter) readTip(ctx context.Context, s export.Stream) (chain, error) 
 	if err != nil {
 		return chain{}, err
 	}
+	own := partition(s)
 	for _, n := range names {
-		month := strings.TrimPrefix(n, namePrefix)
-		st, err := e.month(ctx, month, false)
+		part := strings.TrimPrefix(n, namePrefix)
+		if !strings.HasSuffix(part, own) {
+			continue
+		}
+		st, err := e.part(ctx, part, false)
 		if err != nil {
 			return chain{}, err
 		}
 		if st == nil {
 			continue
 		}
-		m, err := st.GetLastMsgForSubject(ctx, subject(s, month))
+		m, err := st.GetLastMsgForSubject(ctx, subject(s, part))
 		if errors.Is(err, js.ErrMsgNotFound) {
 			continue
 		}
@@ -73,7 +77,7 @@ func (e *Exporter) readTip(ctx context.Context, s export.Stream) (chain, error) 
 		if err != nil {
 			return chain{}, fmt.Errorf("%s: %w", m.Subject, err)
 		}
-		return chain{known: true, held: true, seq: seq, digest: d, month: month, last: m.Sequence}, nil
+		return chain{known: true, held: true, seq: seq, digest: d, part: part, last: m.Sequence}, nil
 	}
 	return chain{known: true}, nil
 }
@@ -89,13 +93,13 @@ func place(h nats.Header) (seq uint64, d canon.Digest, err error) {
 	return seq, d, err
 }
 
-// find looks for a slice in its month, between the messages of its subject.
-func (e *Exporter) find(ctx context.Context, s export.Stream, seq uint64, d canon.Digest, month string, hint *uint64) (bool, error) {
-	st, err := e.month(ctx, month, false)
+// find looks for a slice in its part, between the messages of its subject.
+func (e *Exporter) find(ctx context.Context, s export.Stream, seq uint64, d canon.Digest, part string, hint *uint64) (bool, error) {
+	st, err := e.part(ctx, part, false)
 	if err != nil || st == nil {
 		return false, err
 	}
-	subj := subject(s, month)
+	subj := subject(s, part)
 	if *hint != 0 { // the slice before it was found just now
 		m, err := st.GetMsg(ctx, *hint+1, js.WithGetMsgSubject(subj))
 		if err == nil {
