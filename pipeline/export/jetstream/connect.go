@@ -77,8 +77,6 @@ type Exporter struct {
 
 	mu     sync.Mutex
 	parts  map[string]js.Stream // verified, by name
-	names  []string             // what list returned last, at asked; nil: ask
-	asked  time.Time
 	chains map[export.Stream]*chain
 }
 
@@ -155,20 +153,10 @@ func subject(s export.Stream, part string) string {
 	return "u." + s.Writer.String() + "." + s.Tenant.String() + "." + s.Dimension + "." + part
 }
 
-// listAge is for how long list repeats its answer: after a start every chain asks.
-const listAge = 200 * time.Millisecond
-
-// list returns the names of the parts that exist, newest first, each verified. The caller must not change them.
+// list returns the names of the parts that exist, newest first, each verified.
 func (e *Exporter) list(ctx context.Context) ([]string, error) {
-	e.mu.Lock()
-	known, asked := e.names, e.asked
-	e.mu.Unlock()
-	if known != nil && time.Since(asked) < listAge {
-		return known, nil
-	}
-	asked = time.Now()
 	l := e.js.StreamNames(ctx)
-	names := []string{}
+	var names []string
 	for n := range l.Name() {
 		if m, ok := strings.CutPrefix(n, namePrefix); ok && len(m) >= 6 {
 			names = append(names, n)
@@ -183,9 +171,6 @@ func (e *Exporter) list(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 	}
-	e.mu.Lock()
-	e.names, e.asked = names, asked
-	e.mu.Unlock()
 	return names, nil
 }
 
@@ -215,7 +200,7 @@ func (e *Exporter) part(ctx context.Context, part string, create bool) (js.Strea
 		return nil, err
 	}
 	e.mu.Lock()
-	e.parts[name], e.names = s, nil
+	e.parts[name] = s
 	e.mu.Unlock()
 	return s, nil
 }

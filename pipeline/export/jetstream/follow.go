@@ -47,7 +47,6 @@ func Follow(ctx context.Context, url string, o Options, dst export.BatchExporter
 	for idle := 0; ; {
 		before := st
 		names, err := e.list(ctx)
-		names = slices.Clone(names)
 		slices.Reverse(names) // oldest first: a chain's slices go from month to month
 		var behind error
 		for _, n := range names {

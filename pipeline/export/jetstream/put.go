@@ -125,7 +125,8 @@ func classifyPut(ctx context.Context, err error) error {
 // readers bounds the questions for tips that are under way at once: after a start every chain has one.
 const readers = 32
 
-// learnTips reads the tips that are not known, side by side. What fails is asked again by begin.
+// learnTips reads the tips that are not known, side by side and from one list of parts. Begin asks again where that fails, or where the
+// list had become too old for what a slice says.
 func (e *Exporter) learnTips(ctx context.Context, runs []*run) {
 	var unknown []*run
 	for _, r := range runs {
@@ -136,12 +137,16 @@ func (e *Exporter) learnTips(ctx context.Context, runs []*run) {
 	if len(unknown) < 2 {
 		return
 	}
+	names, err := e.list(ctx)
+	if err != nil {
+		return
+	}
 	var next atomic.Int32
 	var wg sync.WaitGroup
 	for range min(readers, len(unknown)) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(unknown) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				if c, err := e.readTip(ctx, unknown[i].stream); err == nil {
+				if c, err := e.tipIn(ctx, names, unknown[i].stream); err == nil {
 					*unknown[i].c = c
 				}
 			}
@@ -272,7 +277,6 @@ func (e *Exporter) end(ctx context.Context, r *run, s *canon.SealedSlice, out []
 func (e *Exporter) forget() {
 	e.mu.Lock()
 	clear(e.parts)
-	e.names = nil
 	e.mu.Unlock()
 }
 

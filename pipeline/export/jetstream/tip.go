@@ -53,6 +53,11 @@ func (e *Exporter) readTip(ctx context.Context, s export.Stream) (chain, error) 
 	if err != nil {
 		return chain{}, err
 	}
+	return e.tipIn(ctx, names, s)
+}
+
+// tipIn is readTip with the list of parts at hand.
+func (e *Exporter) tipIn(ctx context.Context, names []string, s export.Stream) (chain, error) {
 	own := partition(s)
 	for _, n := range names {
 		part := strings.TrimPrefix(n, namePrefix)
