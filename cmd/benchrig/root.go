@@ -14,6 +14,8 @@ import (
 func subcommands() []*cobra.Command {
 	return []*cobra.Command{
 		newRunCommand(),
+		newBenchCommand(),
+		newGateCommand(),
 		newVerifyCommand(),
 		newLedgerCommand(),
 		newConfigCommand(),

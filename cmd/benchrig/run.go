@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -216,16 +215,7 @@ func writeJSON(path string, results []*result.Result, asked int, stdout io.Write
 	} else if len(results) == 1 {
 		doc = results[0]
 	}
-	b, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		return err
-	}
-	b = append(b, '\n')
-	if path == "-" {
-		_, err = stdout.Write(b)
-		return err
-	}
-	return os.WriteFile(path, b, 0o644)
+	return writeDoc(path, doc, stdout)
 }
 
 // verdict is the exit code of all results: a loss weighs more than a service level missed.

@@ -70,8 +70,8 @@ func (b *Baseline) validate() error {
 	}
 	seen := map[Row]bool{}
 	for _, r := range b.Rows {
-		if r.Package == "" || r.Name == "" || r.Metric == "" {
-			bad("a row without package, name or metric: %q", r.Row)
+		if r.Name == "" || r.Metric == "" {
+			bad("a row without name or metric: %q", r.Row)
 		}
 		if seen[r.Row] {
 			bad("row %s is there twice", r.Row)
@@ -120,9 +120,9 @@ func slug(s string) string {
 // HostDir is {host}-{cpu}, the directory of a machine's baselines and captures.
 func HostDir(h Host) string { return slug(h.Name) + "-" + slug(h.CPU) }
 
-// BaselinePath is where a baseline belongs below a repository.
-func (b *Baseline) BaselinePath(repo string) string {
-	return filepath.Join(repo, "testing", "performance", "baselines", HostDir(b.Host), b.Commit+".json")
+// PathBelow is where a baseline belongs below the directory of baselines.
+func (b *Baseline) PathBelow(dir string) string {
+	return filepath.Join(dir, HostDir(b.Host), b.Commit+".json")
 }
 
 // Write writes the baseline at path, making its directory, in one rename.

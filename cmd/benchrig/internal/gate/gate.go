@@ -2,14 +2,10 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/internal/cpufeat"
@@ -26,7 +22,7 @@ type Options struct {
 	Waivers   string // waiver file; "": none
 	Suite     Suite
 	Count     int           // samples a side; 10
-	BenchTime time.Duration // of one sample of a benchmark; 50 ms
+	BenchTime time.Duration // of one sample of a benchmark; 60 ms
 	Workload  time.Duration // of one run of a workload; 5 s
 	HostName  string        // names the machine in verdicts and baselines; the host's name if empty
 	Log       func(format string, args ...any)
@@ -37,7 +33,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Count = MinCount
 	}
 	if o.BenchTime == 0 {
-		o.BenchTime = 50 * time.Millisecond
+		o.BenchTime = 60 * time.Millisecond
 	}
 	if o.Workload == 0 {
 		o.Workload = 5 * time.Second
@@ -50,7 +46,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("%w: %d samples a side, want at least %d", ErrUsage, o.Count, MinCount)
 	case o.BenchTime < time.Millisecond || o.Workload < time.Second:
 		return o, fmt.Errorf("%w: a sample of %v or a workload of %v is too short to mean anything", ErrUsage, o.BenchTime, o.Workload)
-	case len(o.Suite.Groups) == 0 && len(o.Suite.Workloads) == 0:
+	case o.Suite.Filter == "" && len(o.Suite.Workloads) == 0:
 		return o, fmt.Errorf("%w: nothing to measure", ErrUsage)
 	}
 	return o, nil
@@ -102,7 +98,7 @@ func Run(ctx context.Context, o Options) (*Verdict, error) {
 	if v.Commit, err = head(ctx, o.Repo); err != nil {
 		return nil, err
 	}
-	m := &match{o: o, v: v, waivers: waivers, runner: runner{benchTime: o.BenchTime.String(), workload: o.Workload, work: dir}}
+	m := &match{o: o, v: v, waivers: waivers, runner: newRunner(o, dir)}
 	if recorded != nil {
 		v.Against = "baseline:" + recorded.Commit
 		m.recorded = recorded.samples()
@@ -118,12 +114,12 @@ func Run(ctx context.Context, o Options) (*Verdict, error) {
 		}
 		defer func() { _ = remove() }()
 		o.Log("building %s", v.Against)
-		if m.a, err = build(ctx, tree, filepath.Join(dir, "bin-base"), o.Suite); err != nil {
+		if m.a, err = build(ctx, tree, filepath.Join(dir, "base-benchrig")); err != nil {
 			return nil, notBuilt(ctx, fmt.Errorf("%w: %s does not build with %s; name a commit that does (git log --oneline), or compare with a recorded baseline (--baseline FILE): %w", ErrRef, o.Against, runtime.Version(), err))
 		}
 	}
 	o.Log("building the working tree")
-	if m.b, err = build(ctx, o.Repo, filepath.Join(dir, "bin-change"), o.Suite); err != nil {
+	if m.b, err = build(ctx, o.Repo, filepath.Join(dir, "benchrig")); err != nil {
 		return nil, notBuilt(ctx, fmt.Errorf("%w: %w", ErrBuild, err))
 	}
 	if err := m.judge(ctx); err != nil {
@@ -140,149 +136,6 @@ func notBuilt(ctx context.Context, err error) error {
 	return err
 }
 
-// match is one comparison: a against b, or recorded values against b.
-type match struct {
-	o        Options
-	v        *Verdict
-	waivers  *Waivers
-	runner   runner
-	a, b     *side
-	recorded samples
-}
-
-// judge measures and fills the verdict's rows.
-func (m *match) judge(ctx context.Context) error {
-	both, only, err := m.units(ctx)
-	if err != nil {
-		return err
-	}
-	base := m.a
-	if base == nil {
-		base = m.b // recorded: what the machine does to a measurement shows with either binary
-	}
-	m.o.Log("A/A: %d benchmarks, %d times", len(both), m.o.Count)
-	a, aa, err := m.runner.interleave(ctx, base, base, both, m.o.Count, m.runner.benchTime)
-	if err != nil {
-		return err
-	}
-	m.o.Log("A/B: %d benchmarks, %d times", len(both), m.o.Count)
-	old, changed, err := m.runner.interleave(ctx, m.a, m.b, both, m.o.Count, m.runner.benchTime)
-	if err != nil {
-		return err
-	}
-	if m.a == nil {
-		old = m.recorded
-	}
-	results := map[Row]*Result{}
-	for row, values := range changed {
-		if len(old[row]) > 0 {
-			results[row] = compare(row, old[row], values, noise(a[row], aa[row]))
-		}
-	}
-	if err := m.confirm(ctx, both, results); err != nil {
-		return err
-	}
-	for row, r := range results {
-		m.waivers.apply(r, changed[row])
-	}
-	m.v.Pass = true
-	for row, r := range results {
-		if row.Metric == AllocsOp && r.Delta == 0 {
-			continue // says nothing
-		}
-		m.v.Pass = m.v.Pass && r.Status != Regression
-		m.v.Rows = append(m.v.Rows, *r)
-	}
-	m.v.Rows = append(m.v.Rows, only...)
-	slices.SortFunc(m.v.Rows, func(a, b Result) int { return strings.Compare(a.Row.String(), b.Row.String()) })
-	if len(results) == 0 {
-		return fmt.Errorf("%w: base and change have no benchmark in common; nothing was compared", ErrRef)
-	}
-	return nil
-}
-
-// units are what both sides have, and results for what only one has.
-func (m *match) units(ctx context.Context) (both []unit, only []Result, err error) {
-	changed, err := m.runner.list(ctx, m.b, m.o.Suite)
-	if err != nil {
-		return nil, nil, err
-	}
-	var base []unit
-	if m.a != nil {
-		if base, err = m.runner.list(ctx, m.a, m.o.Suite); err != nil {
-			return nil, nil, errors.Join(ErrRef, err)
-		}
-	} else {
-		for row := range m.recorded {
-			if u := (unit{row.Package, row.Name}); !slices.Contains(base, u) {
-				base = append(base, u)
-			}
-		}
-	}
-	for _, u := range changed {
-		if slices.Contains(base, u) {
-			both = append(both, u)
-		} else {
-			only = append(only, Result{Row: Row{u.pkg, u.name, TimeOp}, Status: New})
-		}
-	}
-	for _, u := range base {
-		if !slices.Contains(changed, u) && m.a != nil {
-			only = append(only, Result{Row: Row{u.pkg, u.name, TimeOp}, Status: Gone})
-		}
-	}
-	return both, only, nil
-}
-
-// confirm measures the regressions again, longer; what does not show again was the machine.
-func (m *match) confirm(ctx context.Context, units []unit, results map[Row]*Result) error {
-	var again []unit
-	for _, u := range units {
-		for row, r := range results {
-			if r.Status == Regression && row.Package == u.pkg && row.Name == u.name && !slices.Contains(again, u) {
-				again = append(again, u)
-			}
-		}
-	}
-	if len(again) == 0 {
-		return nil
-	}
-	m.o.Log("confirming %d", len(again))
-	a, b, err := m.runner.interleave(ctx, m.a, m.b, again, m.o.Count, (2 * m.o.BenchTime).String())
-	if err != nil {
-		return err
-	}
-	if m.a == nil {
-		a = m.recorded
-	}
-	for row, r := range results {
-		if r.Status != Regression {
-			continue
-		}
-		if second := compare(row, a[row], b[row], r.Noise); second.Status != Regression {
-			r.Status, r.Why = Slower, fmt.Sprintf("not confirmed: %+.1f%% in a second, longer measurement", second.Delta)
-		}
-	}
-	return nil
-}
-
-// compare judges one row.
-func compare(row Row, old, changed []float64, noise float64) *Result {
-	r := &Result{Row: row, Old: summarize(old), New: summarize(changed), Delta: delta(old, changed), P: pValue(old, changed), Noise: noise}
-	r.Limit, _ = row.Metric.Limit()
-	r.Gated, r.Why = row.Gated()
-	significant := r.P < Alpha
-	switch {
-	case significant && r.Delta > math.Max(r.Limit, noise) && r.Gated:
-		r.Status = Regression
-	case !r.Gated:
-		r.Status = Reported
-	case significant && r.Delta > 0:
-		r.Status = Slower
-	case significant && -r.Delta > noise:
-		r.Status = Faster
-	default:
-		r.Status = Same
-	}
-	return r
+func newRunner(o Options, dir string) runner {
+	return runner{benchTime: o.BenchTime, workload: o.Workload, work: dir, unsteady: map[Row]string{}}
 }

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/perf/benchfmt"
 )
 
 // samples are the measured values of each row.
@@ -23,155 +21,140 @@ func (s samples) add(from samples) {
 	}
 }
 
-// unit is what one process measures: a single benchmark, or a workload.
-type unit struct {
-	pkg, name string // name: a benchmark's or "run w1"
+// join returns the samples of several measurements together.
+func join(parts ...samples) samples {
+	all := samples{}
+	for _, p := range parts {
+		all.add(p)
+	}
+	return all
 }
 
-// runner measures units of a side. Tests replace it.
+// runner takes samples of a side.
 type runner struct {
-	benchTime string
+	benchTime time.Duration
 	workload  time.Duration // length of a workload's run
-	work      string        // scratch directory for workloads
+	work      string        // scratch directory
+	unsteady  map[Row]string
 }
 
-var processors = regexp.MustCompile(`-\d+$`)
-
-// list returns the units that a side has of the suite, by running each benchmark once.
-func (r *runner) list(ctx context.Context, b *side, s Suite) ([]unit, error) {
-	var units []unit
-	for _, g := range s.Groups {
-		bin := b.bins[g.Package]
-		if bin == "" {
-			continue
-		}
-		got, err := r.bench(ctx, b, g.Package, g.Bench, "1x")
-		if err != nil {
+// sample measures everything of the suite once.
+func (r *runner) sample(ctx context.Context, b *side, s Suite, benchTime time.Duration) (samples, error) {
+	got := samples{}
+	if s.Filter != "" {
+		if err := r.bench(ctx, b, s.Filter, benchTime, got); err != nil {
 			return nil, err
 		}
-		for row := range got {
-			if row.Metric == TimeOp {
-				units = append(units, unit{row.Package, row.Name})
-			}
-		}
 	}
-	if b.rig != "" {
-		for _, w := range s.Workloads {
-			if _, err := command(ctx, r.work, nil, b.rig, "run", w, "--help"); err == nil {
-				units = append(units, unit{"cmd/benchrig", "run " + w})
-			}
-		}
-	}
-	slices.SortFunc(units, func(a, b unit) int {
-		if c := strings.Compare(a.pkg, b.pkg); c != 0 {
-			return c
-		}
-		return strings.Compare(a.name, b.name)
-	})
-	return units, nil
-}
-
-// measure runs one unit once.
-func (r *runner) measure(ctx context.Context, b *side, u unit, benchTime string) (samples, error) {
-	if w, ok := strings.CutPrefix(u.name, "run "); ok {
-		return r.run(ctx, b, w)
-	}
-	elements := strings.Split(u.name, "/")
-	for i, e := range elements {
-		elements[i] = "^" + regexp.QuoteMeta(e) + "$"
-	}
-	got, err := r.bench(ctx, b, u.pkg, strings.Join(elements, "/"), benchTime)
-	if err == nil && len(got) == 0 {
-		err = fmt.Errorf("%w: %s %s printed no result", ErrRun, u.pkg, u.name)
-	}
-	return got, err
-}
-
-// bench runs the benchmarks that match and reads their results.
-func (r *runner) bench(ctx context.Context, b *side, pkg, match, benchTime string) (samples, error) {
-	out, err := command(ctx, filepath.Join(b.tree, pkg), b.env, b.bins[pkg], "-test.run=^$", "-test.bench="+match, "-test.benchtime="+benchTime, "-test.count=1", "-test.benchmem", "-test.timeout=10m")
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, fmt.Errorf("%w: %s: %w", ErrRun, pkg, err)
-	}
-	got := samples{}
-	for rd := benchfmt.NewReader(strings.NewReader(out), pkg); rd.Scan(); {
-		res, ok := rd.Result().(*benchfmt.Result)
-		if !ok {
-			continue
-		}
-		name := "Benchmark" + processors.ReplaceAllString(string(res.Name.Full()), "")
-		if v, ok := res.Value("sec/op"); ok {
-			got[Row{pkg, name, TimeOp}] = []float64{v * 1e9}
-		}
-		if v, ok := res.Value(string(AllocsOp)); ok {
-			got[Row{pkg, name, AllocsOp}] = []float64{v}
+	for _, w := range s.Workloads {
+		if err := r.run(ctx, b, w, got); err != nil {
+			return nil, err
 		}
 	}
 	return got, nil
 }
 
+// bench runs the benchmarks that match.
+func (r *runner) bench(ctx context.Context, b *side, filter string, benchTime time.Duration, into samples) error {
+	out, err := command(ctx, r.work, b.env, b.rig, "bench", "--filter", filter, "--benchtime", benchTime.String(), "--json", "-")
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: %w", ErrRun, err)
+	}
+	var doc struct {
+		Schema  int
+		Results []struct {
+			Name     string
+			Unsteady string
+			Best     float64 `json:"best_ns_per_op"`
+			Allocs   float64 `json:"allocs_per_op"`
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || doc.Schema != 1 || len(doc.Results) == 0 {
+		return fmt.Errorf("%w: bench --filter %s printed no results of schema 1 (%v)", ErrRun, filter, err)
+	}
+	for _, x := range doc.Results {
+		row := Row{x.Name, TimeOp}
+		into[row] = append(into[row], x.Best)
+		into[Row{x.Name, AllocsOp}] = append(into[Row{x.Name, AllocsOp}], float64(int(x.Allocs)))
+		if x.Unsteady != "" {
+			r.unsteady[row] = x.Unsteady
+		}
+	}
+	return nil
+}
+
 // run runs a workload and takes its export latency, CPU cost and memory.
-func (r *runner) run(ctx context.Context, b *side, workload string) (samples, error) {
+func (r *runner) run(ctx context.Context, b *side, workload string, into samples) error {
 	dir, err := os.MkdirTemp(r.work, "run-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "result.json")
 	// Exit code 4 is a missed service level: the figures are there, and judging them is not the gate's business.
 	if _, err := command(ctx, dir, b.env, b.rig, "run", workload, "--duration", r.workload.String(), "--quiet", "--json", file); err != nil && !strings.Contains(err.Error(), "exit status 4") {
-		return nil, fmt.Errorf("%w: run %s: %w", ErrRun, workload, err)
+		return fmt.Errorf("%w: run %s: %w", ErrRun, workload, err)
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: run %s: %w", ErrRun, workload, err)
+		return fmt.Errorf("%w: run %s: %w", ErrRun, workload, err)
 	}
 	var res struct {
 		Export struct {
-			Latency struct {
-				P95 float64 `json:"p95"`
-			} `json:"latency_ms"`
-		} `json:"export"`
+			Latency struct{ P95 float64 } `json:"latency_ms"`
+		}
 		CPU struct {
 			PerRow float64 `json:"ns_per_row"`
-		} `json:"cpu"`
-		RSS struct {
-			Steady float64 `json:"steady"`
-		} `json:"rss_mib"`
+		}
+		RSS struct{ Steady float64 } `json:"rss_mib"`
 	}
 	if err := json.Unmarshal(raw, &res); err != nil {
-		return nil, fmt.Errorf("%w: run %s: %w", ErrRun, workload, err)
+		return fmt.Errorf("%w: run %s: %w", ErrRun, workload, err)
 	}
-	row := func(m Metric) Row { return Row{"cmd/benchrig", "run " + workload, m} }
-	return samples{row(ExportP95): {res.Export.Latency.P95}, row(CPUOp): {res.CPU.PerRow}, row(RSS): {res.RSS.Steady}}, nil
+	for m, v := range map[Metric]float64{ExportP95: res.Export.Latency.P95, CPUOp: res.CPU.PerRow, RSS: res.RSS.Steady} {
+		row := Row{"run " + workload, m}
+		into[row] = append(into[row], v)
+	}
+	return nil
 }
 
-// interleave measures the units of both sides count times in turn, the order alternating. A nil side is not measured.
-func (r *runner) interleave(ctx context.Context, a, b *side, units []unit, count int, benchTime string) (sa, sb samples, err error) {
-	sa, sb = samples{}, samples{}
-	for i := range count {
-		for _, u := range units {
-			order := []struct {
-				side *side
-				into samples
-			}{{a, sa}, {b, sb}}
-			if i%2 == 1 {
-				slices.Reverse(order)
+// interleave samples every side count times in turn, in an order that rotates. A side that is there twice is measured twice.
+func (r *runner) interleave(ctx context.Context, sides []*side, s Suite, count int, benchTime time.Duration) ([]samples, error) {
+	out := make([]samples, len(sides))
+	for i := range out {
+		out[i] = samples{}
+	}
+	for round := range count {
+		for i := range sides {
+			k := (i + round) % len(sides)
+			got, err := r.sample(ctx, sides[k], s, benchTime)
+			if err != nil {
+				return nil, err
 			}
-			for _, o := range order {
-				if o.side == nil {
-					continue
-				}
-				got, err := r.measure(ctx, o.side, u, benchTime)
-				if err != nil {
-					return nil, nil, err
-				}
-				o.into.add(got)
-			}
+			out[k].add(got)
 		}
 	}
-	return sa, sb, nil
+	return out, nil
+}
+
+// only is the part of the suite that measures the rows.
+func (s Suite) only(rows []Row) Suite {
+	var names []string
+	out := Suite{}
+	for _, r := range rows {
+		if w, ok := strings.CutPrefix(r.Name, "run "); ok {
+			if !slices.Contains(out.Workloads, w) {
+				out.Workloads = append(out.Workloads, w)
+			}
+		} else if q := regexp.QuoteMeta(r.Name); !slices.Contains(names, q) {
+			names = append(names, q)
+		}
+	}
+	if len(names) > 0 {
+		out.Filter = "^(" + strings.Join(names, "|") + ")$"
+	}
+	return out
 }

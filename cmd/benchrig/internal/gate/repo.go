@@ -83,42 +83,15 @@ func worktree(ctx context.Context, repo, commit, dir string) (path string, remov
 
 // side is one of the two trees, built.
 type side struct {
-	tree string            // its top
-	bins map[string]string // test binary by package; a package that the tree lacks, or without tests, is not in it
-	rig  string            // its benchrig, "" if there is none
-	env  []string
+	rig string // its benchrig
+	env []string
 }
 
-// build builds the suite's test binaries and, if it has workloads, benchrig. Packages that are not in the tree are left out.
-func build(ctx context.Context, tree, out string, s Suite) (*side, error) {
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return nil, err
+// build builds the tree's benchrig as out.
+func build(ctx context.Context, tree, out string) (*side, error) {
+	if files, _ := filepath.Glob(filepath.Join(tree, "cmd", "benchrig", "*.go")); len(files) == 0 {
+		return nil, errors.New("it has no cmd/benchrig")
 	}
-	b := &side{tree: tree, bins: map[string]string{}}
-	var faults []error
-	for _, g := range s.Groups {
-		if !hasGo(filepath.Join(tree, g.Package)) {
-			continue
-		}
-		bin := filepath.Join(out, "test-"+strings.ReplaceAll(g.Package, "/", "-"))
-		if _, err := command(ctx, tree, nil, "go", "test", "-c", "-buildvcs=false", "-o", bin, "./"+g.Package); err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		if _, err := os.Stat(bin); err == nil { // no test files: no binary
-			b.bins[g.Package] = bin
-		}
-	}
-	if len(s.Workloads) > 0 && hasGo(filepath.Join(tree, "cmd", "benchrig")) {
-		b.rig = filepath.Join(out, "benchrig")
-		if _, err := command(ctx, tree, nil, "go", "build", "-buildvcs=false", "-o", b.rig, "./cmd/benchrig"); err != nil {
-			faults = append(faults, err)
-		}
-	}
-	return b, errors.Join(faults...)
-}
-
-func hasGo(dir string) bool {
-	files, _ := filepath.Glob(filepath.Join(dir, "*.go"))
-	return len(files) > 0
+	_, err := command(ctx, tree, nil, "go", "build", "-buildvcs=false", "-o", out, "./cmd/benchrig")
+	return &side{rig: out}, err
 }

@@ -7,10 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-)
 
-// ExtraEnv makes the benchmarks of SelfTest's suite do so many percent more work an operation than they report.
-const ExtraEnv = "RON_ACC_BENCH_EXTRA"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/bench"
+)
 
 // SeededSlowdown is what the self-test seeds, in percent.
 const SeededSlowdown = 15
@@ -27,7 +26,9 @@ type SelfTestResult struct {
 // SelfTestRun compares the working tree with itself runs times, which must pass, and with a copy of itself that is slower by
 // SeededSlowdown percent, every gated row of which must be caught. An ErrSelfTest says what went wrong.
 func SelfTestRun(ctx context.Context, o Options, runs int) (*SelfTestResult, error) {
-	o.Suite = SelfTest()
+	if o.Suite.Filter == "" {
+		o.Suite = Short()
+	}
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -39,19 +40,19 @@ func SelfTestRun(ctx context.Context, o Options, runs int) (*SelfTestResult, err
 	}
 	defer os.RemoveAll(dir)
 	o.Log("building the working tree")
-	tree, err := build(ctx, o.Repo, filepath.Join(dir, "bin"), o.Suite)
+	tree, err := build(ctx, o.Repo, filepath.Join(dir, "benchrig"))
 	if err != nil {
 		return nil, notBuilt(ctx, fmt.Errorf("%w: %w", ErrBuild, err))
 	}
 	slow := *tree
-	slow.env = append(slow.env, fmt.Sprintf("%s=%d", ExtraEnv, SeededSlowdown))
+	slow.env = append(slow.env, fmt.Sprintf("%s=%d", bench.ExtraEnv, SeededSlowdown))
 	commit, err := head(ctx, o.Repo)
 	if err != nil {
 		return nil, err
 	}
 	once := func(name string, b *side) (*Verdict, error) {
 		v := &Verdict{Schema: VerdictSchema, Against: name, Commit: commit, Host: ThisHost(o.HostName), Count: o.Count, BenchTime: o.BenchTime.String(), Alpha: Alpha}
-		m := &match{o: o, v: v, a: tree, b: b, runner: runner{benchTime: o.BenchTime.String(), workload: o.Workload, work: dir}}
+		m := &match{o: o, v: v, a: tree, b: b, runner: newRunner(o, dir)}
 		begin := time.Now()
 		err := m.judge(ctx)
 		v.Seconds = time.Since(begin).Seconds()
@@ -103,22 +104,18 @@ func Record(ctx context.Context, o Options) (*Baseline, error) {
 		return nil, err
 	}
 	o.Log("building the working tree")
-	tree, err := build(ctx, o.Repo, filepath.Join(dir, "bin"), o.Suite)
+	tree, err := build(ctx, o.Repo, filepath.Join(dir, "benchrig"))
 	if err != nil {
 		return nil, notBuilt(ctx, fmt.Errorf("%w: %w", ErrBuild, err))
 	}
-	r := runner{benchTime: o.BenchTime.String(), workload: o.Workload, work: dir}
-	units, err := r.list(ctx, tree, o.Suite)
-	if err != nil {
-		return nil, err
-	}
-	o.Log("%d benchmarks, %d times", len(units), o.Count)
-	got, _, err := r.interleave(ctx, tree, nil, units, o.Count, r.benchTime)
+	r := newRunner(o, dir)
+	o.Log("%d rounds", o.Count)
+	got, err := r.interleave(ctx, []*side{tree}, o.Suite, o.Count, o.BenchTime)
 	if err != nil {
 		return nil, err
 	}
 	b := &Baseline{Schema: BaselineSchema, Commit: commit, Date: time.Now().UTC().Truncate(time.Second), Host: ThisHost(o.HostName), BenchTime: o.BenchTime.String()}
-	for row, values := range got {
+	for row, values := range got[0] {
 		b.Rows = append(b.Rows, BaselineRow{row, values})
 	}
 	sortRows(b.Rows)

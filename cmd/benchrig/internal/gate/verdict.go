@@ -100,7 +100,7 @@ func finite(f float64) float64 {
 func (v *Verdict) WriteTable(w io.Writer) error {
 	width := 20
 	for _, r := range v.Rows {
-		width = max(width, len(r.Package)+len(r.Name)+1)
+		width = max(width, len(r.Name))
 	}
 	fmt.Fprintf(w, "against %s; %d samples a side of %s, in turn; %s, %d cores, %s, path %s; %s\n", v.Against, v.Count, v.BenchTime, v.Host.CPU, v.Host.Cores, v.Host.Go, v.Host.Path,
 		time.Duration(v.Seconds*float64(time.Second)).Round(time.Second))
@@ -121,10 +121,10 @@ func (v *Verdict) WriteTable(w io.Writer) error {
 			mark += ": " + r.Waiver.Reason
 		}
 		if r.Status == New || r.Status == Gone {
-			fmt.Fprintf(w, "%-*s %-13s %12s %12s %9s %8s %7s %7s  %s\n", width, r.Package+" "+r.Name, r.Metric, figure(r.Old), figure(r.New), "", "", "", limit, mark)
+			fmt.Fprintf(w, "%-*s %-13s %12s %12s %9s %8s %7s %7s  %s\n", width, r.Name, r.Metric, figure(r.Old), figure(r.New), "", "", "", limit, mark)
 			continue
 		}
-		fmt.Fprintf(w, "%-*s %-13s %12s %12s %+8.2f%% %8.4f %6.1f%% %7s  %s\n", width, r.Package+" "+r.Name, r.Metric, figure(r.Old), figure(r.New),
+		fmt.Fprintf(w, "%-*s %-13s %12s %12s %+8.2f%% %8.4f %6.1f%% %7s  %s\n", width, r.Name, r.Metric, figure(r.Old), figure(r.New),
 			finite(r.Delta), r.P, finite(r.Noise), limit, mark)
 	}
 	word := "pass"
@@ -140,4 +140,33 @@ func figure(s Summary) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.4g", s.Center)
+}
+
+// WriteTable writes what the self-test saw for people.
+func (r *SelfTestResult) WriteTable(w io.Writer) error {
+	passed := 0
+	for _, v := range r.AA {
+		if v.Pass {
+			passed++
+		}
+	}
+	fmt.Fprintf(w, "A/A: %d of %d comparisons passed\n", passed, len(r.AA))
+	if r.Seeded != nil {
+		gated, caught := 0, 0
+		for _, x := range r.Seeded.Rows {
+			if x.Gated {
+				gated++
+			}
+			if x.Status == Regression {
+				caught++
+			}
+		}
+		fmt.Fprintf(w, "seeded slowdown of %d %%: caught in %d of %d rows\n", SeededSlowdown, caught, gated)
+	}
+	word := "pass"
+	if !r.Pass {
+		word = "FAIL"
+	}
+	_, err := fmt.Fprintf(w, "self-test: %s, %.0f s\n", word, r.Seconds)
+	return err
 }

@@ -33,7 +33,7 @@ func ReadWaivers(path, repo string, now time.Time) (*Waivers, error) {
 		Schema  int      `json:"schema"`
 		Waivers []Waiver `json:"waivers"`
 	}
-	const do = `want {"schema":1,"waivers":[{"package","name","metric","reason","risk","baseline","expires":"YYYY-MM-DD"}]}`
+	const do = `want {"schema":1,"waivers":[{"name","metric","reason","risk","baseline","expires":"YYYY-MM-DD"}]}`
 	if err := readJSON(path, &file, ErrWaiver); err != nil {
 		return nil, fmt.Errorf("%w; %s", err, do)
 	}
@@ -47,8 +47,8 @@ func ReadWaivers(path, repo string, now time.Time) (*Waivers, error) {
 		bad := func(format string, a ...any) {
 			faults = append(faults, fmt.Errorf("%w: %s: waiver %d (%s): "+format, append([]any{ErrWaiver, path, i + 1, v.Row}, a...)...))
 		}
-		if v.Package == "" || v.Name == "" || v.Metric == "" {
-			bad("package, name and metric must name a row as the gate's table does")
+		if v.Name == "" || v.Metric == "" {
+			bad("name and metric must name a row as the gate's table does")
 		}
 		if w.byRow[v.Row] != nil {
 			bad("the row is waived twice")
