@@ -29,7 +29,7 @@ func newBenchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Run the micro-benchmarks: record, seal, encode, digest, idempotent put, ledger and WAL",
-		Long: `Bench prints Go's benchmark format, which benchstat reads. ns/op is the mean; best-ns/op is the fastest tenth of the
+		Long: `Bench prints Go's benchmark format, which benchstat reads. ns/op is the mean; best-ns/op is the fastest twentieth of the
 measurement, which other programs on the machine disturb least.`,
 		Example: `  benchrig bench
   benchrig bench --filter '^(Record|Seal)/' --count 5
@@ -79,6 +79,7 @@ measurement, which other programs on the machine disturb least.`,
 	f.DurationVar(&o.Time, "benchtime", 200*time.Millisecond, "length of one measurement")
 	f.IntVar(&o.Count, "count", 1, "measurements of each")
 	f.DurationVar(&o.Latency, "latency", 0, "of the mock sink of IdempotentPut")
+	f.BoolVar(&o.Spread, "spread", false, "measure a little of each in turn, so that what disturbs the machine for a while meets all of them")
 	f.StringVar(&o.Dir, "dir", "", "keep the files of the ledger and the WAL in this `directory` (default: a temporary one, removed afterwards)")
 	f.StringVar(&file, "json", "", "write the results as JSON to `FILE`, - for the standard output")
 	f.BoolVar(&list, "list", false, "only name the benchmarks")

@@ -82,7 +82,7 @@ where baseline is the updated one. Exit codes: 0 passed; 2 wrong usage, base, ba
 	f.StringVar(&file, "json", "", "write the verdict as JSON to `FILE`, - for the standard output")
 	f.IntVar(&runs, "runs", 10, "A/A comparisons of the self-test")
 	f.IntVar(&o.Count, "count", gate.MinCount, "rounds")
-	f.DurationVar(&o.BenchTime, "benchtime", 0, "length of one sample of a benchmark (60ms)")
+	f.DurationVar(&o.BenchTime, "benchtime", 0, "length of one sample of a benchmark (80ms)")
 	f.DurationVar(&o.Workload, "duration", 0, "length of one run of a workload (5s)")
 	f.StringVar(&o.HostName, "host", "", "name of this machine in verdicts and baselines (its host name)")
 	return cmd

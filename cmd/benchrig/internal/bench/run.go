@@ -18,6 +18,7 @@ type Options struct {
 	Time    time.Duration // of one measurement of a case; 200 ms
 	Count   int           // measurements of each case; 1
 	Latency time.Duration // of the mock sink
+	Spread  bool          // set all cases up first and measure their chunks in turn, so that what disturbs the machine for a while meets them all
 	Dir     string        // for the ledger's file; "": a temporary directory, removed afterwards
 }
 
@@ -34,7 +35,7 @@ type Result struct {
 }
 
 // chunks is how many chunks a measurement is made of.
-const chunks = 10
+const chunks = 20
 
 // Run measures the cases one after another and hands each result to each.
 func Run(ctx context.Context, cases []Case, o Options, each func(Result)) (err error) {
@@ -52,13 +53,12 @@ func Run(ctx context.Context, cases []Case, o Options, each func(Result)) (err e
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	for i, c := range cases {
-		own := fmt.Sprintf("%s/%d", dir, i)
-		if err := os.MkdirAll(own, 0o700); err != nil {
+	if o.Spread {
+		return measure(ctx, cases, o, extra, dir, each)
+	}
+	for i := range cases {
+		if err := measure(ctx, cases[i:i+1], o, extra, fmt.Sprintf("%s/%d", dir, i), each); err != nil {
 			return err
-		}
-		if err := one(&env{ctx, own, o.Latency}, c, o, extra, each); err != nil {
-			return fmt.Errorf("bench %s: %w", c.Name, err)
 		}
 	}
 	return nil
@@ -77,48 +77,84 @@ func extraOps() (float64, error) {
 	return percent / 100, nil
 }
 
-func one(e *env, c Case, o Options, extra float64, each func(Result)) (err error) {
-	made, err := c.make(e)
-	if made.done != nil {
-		defer func() { err = errors.Join(err, made.done()) }()
-	}
-	if err != nil {
-		return err
-	}
-	runtime.GC()
-	n, err := calibrate(e.ctx, made, o.Time/chunks)
-	if err != nil {
-		return err
+// running is a case that is set up.
+type running struct {
+	op
+	n      int // operations a chunk
+	result Result
+	total  time.Duration
+}
+
+// measure sets the cases up and measures their chunks in turn.
+func measure(ctx context.Context, cases []Case, o Options, extra float64, dir string, each func(Result)) (err error) {
+	all := make([]*running, 0, len(cases))
+	for i, c := range cases {
+		own := fmt.Sprintf("%s/%d", dir, i)
+		if err := os.MkdirAll(own, 0o700); err != nil {
+			return err
+		}
+		made, err := c.make(&env{ctx, own, o.Latency})
+		if made.done != nil {
+			defer func() { _ = made.done() }()
+		}
+		r := &running{op: made}
+		if err == nil {
+			runtime.GC()
+			r.n, err = calibrate(ctx, made, o.Time/chunks)
+		}
+		if err != nil {
+			return fmt.Errorf("bench %s: %w", c.Name, err)
+		}
+		all = append(all, r)
 	}
 	for range max(1, o.Count) {
-		r := Result{Name: c.Name, Unsteady: c.Unsteady}
-		var total time.Duration
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+		for i, r := range all {
+			r.result, r.total = Result{Name: cases[i].Name, Unsteady: cases[i].Unsteady}, 0
+		}
 		for range chunks {
-			if err := e.ctx.Err(); err != nil {
-				return err
-			}
-			took, err := made.run(n + int(float64(n)*extra+0.5))
-			if err != nil {
-				return err
-			}
-			total += took
-			r.N += n
-			if per := float64(took) / float64(n); r.Best == 0 || per < r.Best {
-				r.Best = per
+			for _, r := range all {
+				if err := r.chunk(ctx, extra); err != nil {
+					return fmt.Errorf("bench %s: %w", r.result.Name, err)
+				}
 			}
 		}
-		runtime.ReadMemStats(&after)
-		r.NS = float64(total) / float64(r.N)
-		if made.bytes > 0 {
-			r.MBs = float64(made.bytes) / r.NS * 1e3
+		for _, r := range all {
+			each(r.finish())
 		}
-		r.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(r.N)
-		r.Allocs = float64(after.Mallocs-before.Mallocs) / float64(r.N)
-		each(r)
 	}
 	return nil
+}
+
+func (r *running) chunk(ctx context.Context, extra float64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	took, err := r.run(r.n + int(float64(r.n)*extra+0.5))
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		return err
+	}
+	r.total += took
+	res := &r.result
+	res.N += r.n
+	if per := float64(took) / float64(r.n); res.Best == 0 || per < res.Best {
+		res.Best = per
+	}
+	res.Bytes += float64(after.TotalAlloc - before.TotalAlloc)
+	res.Allocs += float64(after.Mallocs - before.Mallocs)
+	return nil
+}
+
+func (r *running) finish() Result {
+	res := r.result
+	n := float64(res.N)
+	res.NS, res.Bytes, res.Allocs = float64(r.total)/n, res.Bytes/n, res.Allocs/n
+	if r.bytes > 0 {
+		res.MBs = float64(r.bytes) / res.NS * 1e3
+	}
+	return res
 }
 
 // calibrate returns how many operations take about d.

@@ -5,13 +5,13 @@
 // Both sides are built: the base from a git worktree of a REF (or its values are read from a recorded file), the change from the
 // working tree. Then, in each of at least ten rounds, the base is measured, the base again, and the change, in an order that
 // rotates from round to round, so that what the machine does to one it does to the others. A sample of a benchmark is the fastest of
-// ten chunks: what else runs can only add to a chunk. What the base shows against itself (A/A) is noise, and is judged
+// twenty chunks, between which the other benchmarks have theirs: what else runs can only add to a chunk. What the base shows against itself (A/A) is noise, and is judged
 // first. A row fails if all of this holds:
 //
 //   - its median is worse by more than max(limit, noise), noise being the larger of the A/A difference and the 95th percentile of the
 //     differences between random halves of the base's samples;
 //   - the difference from all samples of the base is significant by benchmath's Mann-Whitney U test at 1 % (Alpha);
-//   - two more measurements, twice as long, made only of the rows that failed, say the same, by their medians and by the test over
+//   - two more measurements, made only of the rows that failed, say the same, by their medians and by the test over
 //     all samples so far.
 //
 // # Limits

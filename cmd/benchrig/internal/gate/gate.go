@@ -22,7 +22,7 @@ type Options struct {
 	Waivers   string // waiver file; "": none
 	Suite     Suite
 	Count     int           // samples a side; 10
-	BenchTime time.Duration // of one sample of a benchmark; 60 ms
+	BenchTime time.Duration // of one sample of a benchmark; 80 ms
 	Workload  time.Duration // of one run of a workload; 5 s
 	HostName  string        // names the machine in verdicts and baselines; the host's name if empty
 	Log       func(format string, args ...any)
@@ -33,7 +33,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Count = MinCount
 	}
 	if o.BenchTime == 0 {
-		o.BenchTime = 60 * time.Millisecond
+		o.BenchTime = 80 * time.Millisecond
 	}
 	if o.Workload == 0 {
 		o.Workload = 5 * time.Second

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 )
 
 // match is one comparison: a against b, or recorded values against b.
@@ -22,12 +21,12 @@ type match struct {
 // sets are the samples of one measurement: of the base, of the base against itself (or of the change, where the base is recorded), of the change.
 type sets struct{ base, first, second, changed samples }
 
-func (m *match) measure(ctx context.Context, s Suite, count, scale int) (out sets, err error) {
+func (m *match) measure(ctx context.Context, s Suite, count int) (out sets, err error) {
 	sides := []*side{m.a, m.a, m.b}
 	if m.a == nil {
 		sides = []*side{m.b, m.b}
 	}
-	got, err := m.runner.interleave(ctx, sides, s, count, m.o.BenchTime*time.Duration(scale))
+	got, err := m.runner.interleave(ctx, sides, s, count, m.o.BenchTime)
 	if err != nil {
 		return out, err
 	}
@@ -48,7 +47,7 @@ func (m *match) judge(ctx context.Context) error {
 		}
 	}
 	m.o.Log("%d rounds", m.o.Count)
-	s, err := m.measure(ctx, m.o.Suite, m.o.Count, 1)
+	s, err := m.measure(ctx, m.o.Suite, m.o.Count)
 	if err != nil {
 		return err
 	}
@@ -104,7 +103,7 @@ func (m *match) confirm(ctx context.Context, s sets, results map[Row]*Result) er
 			return nil
 		}
 		m.o.Log("confirming %d rows (%d of %d)", len(rows), i+1, confirmations)
-		again, err := m.measure(ctx, m.o.Suite.only(rows), m.o.Count, 2)
+		again, err := m.measure(ctx, m.o.Suite.only(rows), m.o.Count)
 		if err != nil {
 			return err
 		}
@@ -117,7 +116,7 @@ func (m *match) confirm(ctx context.Context, s sets, results map[Row]*Result) er
 			margin := math.Max(r.Limit, math.Max(r.Noise, noise(again.first[row], again.second[row])))
 			once, p := delta(again.base[row], again.changed[row]), pValue(s.base[row], s.changed[row])
 			if once <= margin || p >= Alpha {
-				r.Status, r.Why = Slower, fmt.Sprintf("not confirmed: %+.1f%% in a second, longer measurement (margin %.1f%%)", once, margin)
+				r.Status, r.Why = Slower, fmt.Sprintf("not confirmed: %+.1f%% when measured again (margin %.1f%%)", once, margin)
 				continue
 			}
 			r.Delta, r.P = delta(s.base[row], s.changed[row]), p

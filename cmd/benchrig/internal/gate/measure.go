@@ -56,7 +56,7 @@ func (r *runner) sample(ctx context.Context, b *side, s Suite, benchTime time.Du
 
 // bench runs the benchmarks that match.
 func (r *runner) bench(ctx context.Context, b *side, filter string, benchTime time.Duration, into samples) error {
-	out, err := command(ctx, r.work, b.env, b.rig, "bench", "--filter", filter, "--benchtime", benchTime.String(), "--json", "-")
+	out, err := command(ctx, r.work, b.env, b.rig, "bench", "--filter", filter, "--benchtime", benchTime.String(), "--spread", "--json", "-")
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
