@@ -3,7 +3,7 @@ GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 QEMU_PKGS := ./internal/asm/... ./internal/cpufeat/... ./canon/... ./shardmap/...
 
-.PHONY: check test lint race test-purego test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate crash tune release-perf
+.PHONY: check test lint race test-purego test-oracle test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate crash tune release-perf
 
 check: lint test race gen-check
 
@@ -20,6 +20,9 @@ race:
 
 test-purego:
 	$(GO) test -tags purego $(QEMU_PKGS) ./pipeline .
+
+test-oracle:
+	cd testing/performance/oracle && $(GO) vet ./... && $(GO) test ./...
 
 test-386:
 	GOARCH=386 CGO_ENABLED=0 $(GO) test $(QEMU_PKGS)

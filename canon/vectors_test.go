@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// vector is one case of testdata: made by an encoder that is not ours.
+// vector is one case of testdata: made by encoders that are not ours. testing/performance/oracle, a module of its own, writes
+// testdata/vectors (go test -run TestVectors -update there) and checks that they are current.
 type vector struct {
 	Name   string `json:"name"`
 	Hex    string `json:"hex"`
@@ -152,6 +153,34 @@ func TestVectorsChain(t *testing.T) {
 	var ce *ChainError
 	if err := VerifyChain([]SealedSlice{chain[0], chain[2]}); !errors.As(err, &ce) || ce.Index != 1 || ce.Rule != ChainGap {
 		t.Errorf("without its middle: got %v, want slice 1, %q", err, ChainGap)
+	}
+}
+
+// The chains of the independent encoder hold as they are, and from the stream's beginning.
+func TestVectorsChains(t *testing.T) {
+	for file, want := range map[string]int{"chain.json": 5, "chain_from_gap.json": 2} {
+		c := Chain{FromStart: true}
+		for _, v := range readVectors(t, "testdata/vectors/"+file) {
+			if err := c.Append(must[SealedSlice](t)(Decode(v.bytes(t)))); err != nil {
+				t.Errorf("%s: %s: %v", file, v.Name, err)
+			}
+		}
+		if c.Len() != want {
+			t.Errorf("%s: got a chain of %d slices, want %d", file, c.Len(), want)
+		}
+	}
+}
+
+// The files hold the cases that the format is specified by.
+func TestVectorsComplete(t *testing.T) {
+	have := map[string]bool{}
+	for _, v := range allVectors(t) {
+		have[v.Name] = true
+	}
+	for _, name := range []string{"one row", "empty heartbeat", "max values", "every ns with every inc", "4096 rows", "chain 2", "behind a gap, units unknown", "the first slices lost"} {
+		if !have[name] {
+			t.Errorf("no vector %q below testdata: see testing/performance/oracle/doc.go for how they are made", name)
+		}
 	}
 }
 
