@@ -62,7 +62,7 @@ func (p *Pipeline) openWAL() (*wal.Recovered, error) {
 			told(d)
 		}
 	}
-	log, rec, err := openLog(o, wal.Identity{WindowS: p.seconds, Dimensions: p.dims})
+	log, rec, err := wal.Open(o, wal.Identity{WindowS: p.seconds, Dimensions: p.dims})
 	if err != nil {
 		return nil, err
 	}
@@ -251,9 +251,4 @@ func (p *Pipeline) dismantle() error {
 	defer cancel()
 	err := p.closeRouters(ctx)
 	return errors.Join(err, p.closeWAL())
-}
-
-// openLog refuses: the log's own recovery is not there yet, and doing without in silence would lose slices at a restart.
-func openLog(wal.Options, wal.Identity) (*wal.Log, *wal.Recovered, error) {
-	return nil, nil, fmt.Errorf("%w: Options.WAL: this version keeps sealed slices in memory only (use the Micronode profile)", wal.ErrWALDirUnusable)
 }

@@ -16,6 +16,8 @@ func subcommands() []*cobra.Command {
 		newRunCommand(),
 		newBenchCommand(),
 		newGateCommand(),
+		newCrashCommand(),
+		newCrashChildCommand(),
 		newVerifyCommand(),
 		newLedgerCommand(),
 		newConfigCommand(),
