@@ -1,0 +1,165 @@
+package pipeline
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/internal/cpufeat"
+	"github.com/ron-accounting/ron-accounting/shardmap"
+)
+
+// benchSets is how many inputs a benchmark rotates: enough that no branch predictor learns the widths of the counts.
+const benchSets = 32
+
+// bench is a pipeline with rows that were counted, to be sealed again and again. Only the seal is timed: the background's, which hands the
+// slices to nobody and copies nothing.
+type bench struct {
+	p    *Pipeline
+	keys []*shardmap.WideKey
+	incs [benchSets][]uint64
+	turn int
+	took time.Duration
+}
+
+func newBench(tb testing.TB, streams, rows, capacity int) *bench {
+	p, err := New(Options{CapacityRows: capacity, MaxStreams: max(streams, 16)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	x := &bench{p: p}
+	for range streams {
+		x.addStream(tb, rows)
+	}
+	r := rand.New(rand.NewPCG(uint64(streams), uint64(rows)))
+	for i := range x.incs {
+		x.incs[i] = make([]uint64, 4096)
+		for j := range x.incs[i] {
+			x.incs[i][j] = 1 + r.Uint64()>>(20+r.IntN(44))
+		}
+	}
+	return x
+}
+
+// addStream counts one unit on each of a new stream's rows.
+func (x *bench) addStream(tb testing.TB, rows int) {
+	tenant := uint64(x.p.streams.len() + 1)
+	r := rand.New(rand.NewPCG(tenant, uint64(rows)))
+	for range rows {
+		k := Key{Tenant: canon.IDFromUint64(tenant), Namespace: uint32(r.Uint64() >> (33 + r.IntN(31)))}
+		for i := range k.Subject {
+			k.Subject[i] = byte(r.Uint32())
+		}
+		x.keys = append(x.keys, new(*k.Wide()))
+		if err := x.p.RecordSlow(&k, 1+r.Uint64()>>(20+r.IntN(44))); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// count counts units of mixed widths on every row.
+func (x *bench) count(tb testing.TB) {
+	incs := x.incs[x.turn%benchSets]
+	x.turn++
+	for i, k := range x.keys {
+		if x.p.m.Add(k, incs[i%len(incs)]) != shardmap.OK {
+			tb.Fatal("a known row is not counted at once")
+		}
+	}
+}
+
+// seal seals what was counted.
+func (x *bench) seal(tb testing.TB, rows int) {
+	x.p.sealMu.Lock()
+	defer x.p.sealMu.Unlock()
+	start := time.Now()
+	done, err := x.p.seal(x.p.roll.cur, sealPart, nil)
+	x.took += time.Since(start)
+	if err != nil || done.rows != rows {
+		tb.Fatalf("sealed %d rows of %d: %v", done.rows, rows, err)
+	}
+}
+
+func (x *bench) report(b *testing.B, rows int) {
+	ns := float64(x.took.Nanoseconds()) / float64(b.N)
+	b.ReportMetric(ns, "ns/op")
+	b.ReportMetric(ns/float64(rows), "ns/row")
+}
+
+// cold is walked to push everything else out of the caches.
+var cold []byte
+
+func evict() {
+	if cold == nil {
+		cold = make([]byte, 96<<20)
+	}
+	for i := 0; i < len(cold); i += 64 {
+		cold[i]++
+	}
+}
+
+// BenchmarkSeal seals rows of one stream: again and again (hot), with everything out of the caches (cold), and rows never
+// sealed before, which are to be sorted and their keys encoded (first).
+func BenchmarkSeal(b *testing.B) {
+	for _, rows := range []int{1024, 2048, 4096} {
+		for _, state := range []string{"hot", "cold", "first"} {
+			b.Run(fmt.Sprintf("path=%s/rows=%d/state=%s", cpufeat.Selected(), rows, state), func(b *testing.B) {
+				x := newBench(b, 1, rows, rows*5/2)
+				if state != "first" {
+					x.seal(b, rows)
+					x.count(b)
+					x.seal(b, rows)
+					x.took = 0
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					switch state {
+					case "hot":
+						x.count(b)
+					case "cold":
+						x.count(b)
+						evict()
+					case "first":
+						took := x.took
+						x = newBench(b, 1, rows, rows*5/2)
+						x.seal(b, rows)
+						x.addStream(b, rows)
+						x.took = took
+					}
+					x.seal(b, rows)
+				}
+				x.report(b, rows)
+			})
+		}
+	}
+}
+
+// BenchmarkSealMany seals many short slices together.
+func BenchmarkSealMany(b *testing.B) {
+	b.Run(fmt.Sprintf("path=%s/streams=3000/rows=100", cpufeat.Selected()), func(b *testing.B) { sealTable(b, 3000, 100) })
+}
+
+// BenchmarkSealTable shows how the cost of a row depends on the number of rows of the table: streams of 1000 rows, up to a million.
+func BenchmarkSealTable(b *testing.B) {
+	for _, streams := range []int{1, 3, 10, 30, 100, 300, 1000} {
+		b.Run(fmt.Sprintf("path=%s/rows=%d", cpufeat.Selected(), streams*1000), func(b *testing.B) { sealTable(b, streams, 1000) })
+	}
+}
+
+func sealTable(b *testing.B, streams, rows int) {
+	n := streams * rows
+	x := newBench(b, streams, rows, n*5/4)
+	x.seal(b, n)
+	x.count(b)
+	x.seal(b, n)
+	x.took = 0
+	b.ReportAllocs()
+	b.ResetTimer()
+	for b.Loop() {
+		x.count(b)
+		x.seal(b, n)
+	}
+	x.report(b, n)
+}
