@@ -30,6 +30,7 @@ func wrap(p *pipeline.Pipeline, err error) (*Recorder, error) {
 	m.OnMiss(func(k shardmap.WideKey, n uint64) error {
 		return p.RecordSlow(&Key{Tenant: k.Tenant, Subject: k.Subject, Namespace: k.Namespace, Dimension: Dimension(k.Dimension)}, n)
 	})
+	m.OnRefused(func(k shardmap.WideKey, n uint64) { p.HandleRefused(Dimension(k.Dimension), n) })
 	return &Recorder{m: m, p: p}, nil
 }
 
@@ -47,7 +48,7 @@ func (r *Recorder) Counter(k Key) (Counter, error) {
 	if err != nil {
 		return Counter{}, err
 	}
-	return Counter{c, r.p, k.Dimension}, nil
+	return Counter{c}, nil
 }
 
 // SealNow seals what is open under the current window's bounds; later slices may repeat them. The slices own their bytes. With New

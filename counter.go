@@ -1,21 +1,10 @@
 package accounting
 
-import (
-	"github.com/ron-accounting/ron-accounting/pipeline"
-	"github.com/ron-accounting/ron-accounting/shardmap"
-)
+import "github.com/ron-accounting/ron-accounting/shardmap"
 
 // Counter is a bound handle to one key's counter: the fastest way to count. It stays valid for ever, through windows, eviction and growth, and may be
 // copied and used from any goroutine. The zero value is not a Counter: Add on it panics with a nil dereference.
-type Counter struct {
-	c   *shardmap.WideCounter
-	p   *pipeline.Pipeline
-	dim Dimension
-}
+type Counter struct{ c *shardmap.WideCounter }
 
 // Add adds n units. After Close, or where the row was evicted and there is no room for it again, the units count as rejected.
-func (c Counter) Add(n uint64) {
-	if c.c.Add(n) != shardmap.OK {
-		c.p.HandleRefused(c.dim, n)
-	}
-}
+func (c Counter) Add(n uint64) { c.c.Count(n) }

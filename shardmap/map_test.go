@@ -2,6 +2,7 @@ package shardmap
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -15,8 +16,15 @@ func key(i int) (k WideKey) {
 	return
 }
 
+var errMissed = errors.New("missed")
+
+func missed(WideKey, uint64) error { return errMissed }
+
 func record(t testing.TB, m *Wide, k WideKey, n uint64) bool {
-	if m.Add(&k, n) == OK {
+	if m.miss == nil {
+		m.OnMiss(missed)
+	}
+	if m.Record(&k, n) == nil {
 		return true
 	}
 	switch s := m.Insert(&k, uint32(k.Dimension), n); s {

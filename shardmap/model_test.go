@@ -16,6 +16,7 @@ type model struct {
 	handles map[WideKey]*WideCounter
 	rows    map[uint32]WideKey
 	gen     uint64
+	refused bool // the last increment of a handle
 }
 
 func newModel(t testing.TB, capacity, keys, columns int) *model {
@@ -24,6 +25,8 @@ func newModel(t testing.TB, capacity, keys, columns int) *model {
 		t.Fatal(err)
 	}
 	o := &model{t: t, m: m, counted: map[WideKey]U128{}, sealed: map[WideKey]U128{}, handles: map[WideKey]*WideCounter{}, rows: map[uint32]WideKey{}, gen: m.Generation()}
+	m.OnMiss(missed)
+	m.OnRefused(func(WideKey, uint64) { o.refused = true })
 	for i := range keys {
 		o.keys = append(o.keys, key(i))
 	}
@@ -51,7 +54,13 @@ func (o *model) step(op, arg byte) {
 			}
 			o.handles[k] = h
 		}
-		if h.Add(inc) == OK {
+		o.refused = false
+		if arg&1 == 0 {
+			o.refused = h.Add(inc) != OK
+		} else {
+			h.Count(inc)
+		}
+		if !o.refused {
 			o.counted[k] = o.counted[k].Add(U128{Lo: inc})
 		}
 	case 5, 6:

@@ -59,6 +59,15 @@ func OpenCompact(cfg table.Config, file table.FileConfig, stream func(k *Compact
 	return m, rep, nil
 }
 
+// OnRefused sets what is told of units that CompactCounter.Count could not count. Set it before the first handle is made.
+func (m *Compact) OnRefused(fn func(k CompactKey, inc uint64)) {
+	m.Refused(func(p *table.Packed, inc uint64) {
+		var k CompactKey
+		compactUnpack(p, &k)
+		fn(k, inc)
+	})
+}
+
 // OnMiss sets the slow path of Record: it is called where Add would not answer OK. Set it before the first Record.
 func (m *Compact) OnMiss(fn func(k CompactKey, inc uint64) error) { m.miss = fn }
 
@@ -122,7 +131,10 @@ func (m *Compact) Add(k *CompactKey, inc uint64) table.Status {
 
 // Record counts inc on an existing key and returns nil, or what the function given to OnMiss returns for a copy of the key.
 // k does not escape. Any number of goroutines may call it.
-func (m *Compact) Record(k *CompactKey, inc uint64) error {
+func (m *Compact) Record(k *CompactKey, inc uint64) error { return compactRecord(m, k, inc) }
+
+// compactRecordPinned is Record where the direct path (table/direct.go) is not built, or meets what is not common.
+func compactRecordPinned(m *Compact, k *CompactKey, inc uint64) error {
 	t := m.Pin() // first: its call would spill what is computed before it
 	g := m.Current()
 	if g == nil {

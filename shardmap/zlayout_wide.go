@@ -60,6 +60,15 @@ func OpenWide(cfg table.Config, file table.FileConfig, stream func(k *WideKey) (
 	return m, rep, nil
 }
 
+// OnRefused sets what is told of units that WideCounter.Count could not count. Set it before the first handle is made.
+func (m *Wide) OnRefused(fn func(k WideKey, inc uint64)) {
+	m.Refused(func(p *table.Packed, inc uint64) {
+		var k WideKey
+		wideUnpack(p, &k)
+		fn(k, inc)
+	})
+}
+
 // OnMiss sets the slow path of Record: it is called where Add would not answer OK. Set it before the first Record.
 func (m *Wide) OnMiss(fn func(k WideKey, inc uint64) error) { m.miss = fn }
 
@@ -131,7 +140,10 @@ func (m *Wide) Add(k *WideKey, inc uint64) table.Status {
 
 // Record counts inc on an existing key and returns nil, or what the function given to OnMiss returns for a copy of the key.
 // k does not escape. Any number of goroutines may call it.
-func (m *Wide) Record(k *WideKey, inc uint64) error {
+func (m *Wide) Record(k *WideKey, inc uint64) error { return wideRecord(m, k, inc) }
+
+// wideRecordPinned is Record where the direct path (table/direct.go) is not built, or meets what is not common.
+func wideRecordPinned(m *Wide, k *WideKey, inc uint64) error {
 	t := m.Pin() // first: its call would spill what is computed before it
 	g := m.Current()
 	if g == nil {

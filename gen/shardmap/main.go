@@ -2,13 +2,14 @@
 //
 //	go run github.com/ron-accounting/ron-accounting/gen/shardmap -layout file -o dir
 //
-// writes dir/zlayout_<name>.go for the layout in file, a Variant in JSON (example/layout.json is one). The generated
-// file imports shardmap/table and nothing else of the repository. Without -layout the maps of the table in variants.go are written.
+// writes dir/zlayout_<name>*.go, and assembly for amd64 where the key has at most four full words, for the layout in file,
+// a Variant in JSON (example/layout.json is one). The generated files import shardmap/table and nothing else of the
+// repository. Without -layout the maps of the table in variants.go are written.
 package main
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"flag"
 	"fmt"
 	"go/format"
@@ -19,10 +20,10 @@ import (
 	"text/template"
 )
 
-//go:embed shardmap.tmpl
-var text string
+//go:embed *.tmpl
+var files embed.FS
 
-var tmpl = template.Must(template.New("shardmap").Parse(text))
+var tmpl = template.Must(template.New("").Funcs(template.FuncMap{"mul8": func(i int) int { return 8 * i }}).ParseFS(files, "*.tmpl"))
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -49,37 +50,63 @@ func run(args []string, stdout, stderr io.Writer) int {
 		vs = []Variant{v}
 	}
 	for _, v := range vs {
-		b, err := Generate(v)
-		name := filepath.Join(*dir, FileName(v))
-		if err == nil {
-			err = os.WriteFile(name, b, 0o644)
-		}
+		fs, err := Generate(v)
 		if err != nil {
 			fmt.Fprintf(stderr, "shardmap: %v\n", err)
 			return 1
 		}
-		fmt.Fprintln(stdout, "wrote", name)
+		for _, f := range fs {
+			name := filepath.Join(*dir, f.Name)
+			if err := os.WriteFile(name, f.Text, 0o644); err != nil {
+				fmt.Fprintf(stderr, "shardmap: %v\n", err)
+				return 1
+			}
+			fmt.Fprintln(stdout, "wrote", name)
+		}
 	}
 	return 0
 }
 
-// FileName returns the name of the file for a variant.
-func FileName(v Variant) string { return "zlayout_" + strings.ToLower(v.Name) + ".go" }
+// File is one generated file.
+type File struct {
+	Name string
+	Text []byte
+}
 
-// Generate returns the text of the file for a variant. It depends on nothing else.
-func Generate(v Variant) ([]byte, error) {
+// Generate returns the files for a variant. They depend on nothing else.
+func Generate(v Variant) ([]File, error) {
 	l, err := plan(v)
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	err = tmpl.Execute(&out, struct {
+	data := struct {
 		layout
-		TagWord    int
-		UsesBinary bool
-	}{l, l.Words - 1, strings.Contains(strings.Join(l.Load, " "), "binary.")})
-	if err != nil {
-		return nil, err
+		TagWord, TagOffset int
+		UsesBinary, Direct bool
+		LastReg            string
+	}{l, l.Words - 1, 8 * (l.Words - 1), strings.Contains(strings.Join(l.Load, " "), "binary."), l.N <= asmWords, l.Asm.Reg[len(l.Asm.Reg)-1]}
+	var out []File
+	for _, f := range []struct {
+		template, suffix string
+		direct           bool // only for the direct path
+	}{
+		{"shardmap.tmpl", ".go", false}, {"direct_none.go.tmpl", "_none.go", false},
+		{"direct_amd64.go.tmpl", "_amd64.go", true}, {"direct_amd64.s.tmpl", "_amd64.s", true},
+	} {
+		if f.direct && !data.Direct {
+			continue
+		}
+		var b bytes.Buffer
+		if err := tmpl.ExecuteTemplate(&b, f.template, data); err != nil {
+			return nil, err
+		}
+		text := b.Bytes()
+		if strings.HasSuffix(f.suffix, ".go") {
+			if text, err = format.Source(text); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, File{"zlayout_" + strings.ToLower(v.Name) + f.suffix, text})
 	}
-	return format.Source(out.Bytes())
+	return out, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"strings"
 )
 
@@ -59,7 +60,26 @@ type layout struct {
 	DimWord, DimShift              int
 	Hash                           []string // statements that leave x and y
 	Args, Match, Zip               string
+	Asm                            asm
 }
+
+// asm is what the assembly of the direct path needs beyond that.
+type asm struct {
+	Words     []string // operands of the key's full words; Reg names their registers
+	Reg       []string
+	Tail      []tailPart
+	SlotShift int
+	Even      bool // the last multiplication takes two words
+}
+
+// tailPart is a field of the tail word: how it is loaded, from where, and where its bits go.
+type tailPart struct {
+	Load, From string
+	Shift      int
+}
+
+// asmWords is how many full words the registers hold: longer keys go without the direct path.
+const asmWords = 4
 
 func plan(v Variant) (l layout, err error) {
 	l = layout{Variant: v, DimWord: -1}
@@ -74,10 +94,12 @@ func plan(v Variant) (l layout, err error) {
 		switch {
 		case f.Type == "uint64":
 			l.Load = append(l.Load, "k."+f.Name)
+			l.Asm.Words = append(l.Asm.Words, fmt.Sprintf("%sKey_%s(SI)", v.Name, f.Name))
 			l.Store = append(l.Store, fmt.Sprintf("k.%s = p[%d]", f.Name, len(l.Store)))
 			continue
 		case f.Type == "uint32" || f.Type == "uint16" || f.Type == "uint8":
 			fmt.Sscanf(f.Type, "uint%d", &size)
+			l.Asm.Tail = append(l.Asm.Tail, tailPart{map[int]string{32: "MOVL   ", 16: "MOVWLZX", 8: "MOVBLZX"}[size], fmt.Sprintf("%sKey_%s(SI)", v.Name, f.Name), shift})
 			if f.Name == v.Dimension && size == 8 {
 				dimShift = shift
 			}
@@ -90,6 +112,7 @@ func plan(v Variant) (l layout, err error) {
 			return l, fmt.Errorf("layout %s: field %s: type %q is not one of uint64, [8n]byte, uint32, uint16, uint8", v.Name, f.Name, f.Type)
 		}
 		for o := 0; o < size; o += 8 {
+			l.Asm.Words = append(l.Asm.Words, fmt.Sprintf("%sKey_%s+%d(SI)", v.Name, f.Name, o))
 			l.Load = append(l.Load, fmt.Sprintf("binary.LittleEndian.Uint64(k.%s[%d:%d])", f.Name, o, o+8))
 			l.Store = append(l.Store, fmt.Sprintf("binary.LittleEndian.PutUint64(k.%s[%d:%d], p[%d])", f.Name, o, o+8, len(l.Store)))
 		}
@@ -140,6 +163,10 @@ func plan(v Variant) (l layout, err error) {
 		l.Hash = append(l.Hash, "hi, lo = bits.Mul64(x, y)")
 	} else {
 		l.Hash = append(l.Hash, "hi, lo := bits.Mul64(x, y)")
+	}
+	l.Asm.SlotShift, l.Asm.Even = bits.TrailingZeros(uint(l.Words))+3, l.N%2 == 0
+	for i := range min(l.N, asmWords) {
+		l.Asm.Reg = append(l.Asm.Reg, fmt.Sprintf("R%d", 8+i))
 	}
 	return l, nil
 }

@@ -69,17 +69,19 @@ type partition struct {
 }
 
 // Core is the half of a map that does not know the key's type. Generated maps embed it.
-// Fields: gen is the handover to recorders; parts guard inserts and large adds; everything below sealMu is the
+// Fields: gen, with quick, is the handover to recorders; parts guard inserts and large adds; everything below sealMu is the
 // sealer's, and is read by Totals under sealMu.
 type Core struct {
-	gen  atomic.Pointer[Gen] // nil after Close
-	seed Seed
-	_    [64]byte // what recorders read is not written after NewCore except at a sweep
+	gen   atomic.Pointer[Gen] // nil after Close
+	quick atomic.Pointer[Gen] // the same for the direct path; nil where it is not used
+	seed  Seed
+	_     [64]byte // what recorders read is not written after Init except at a sweep
 
 	layout  Layout
 	cfg     Config
 	parts   []partition
-	buckets uint64        // as in every Gen of this map
+	buckets uint64 // as in every Gen of this map
+	refused func(key *Packed, inc uint64)
 	phase   uint32        // of the atomic path's reader counts
 	readers []readerCount // 2*readerStripes
 
@@ -117,7 +119,7 @@ func (c *Core) Init(l Layout, cfg Config) error {
 		return err
 	}
 	c.sealer.init(g)
-	c.gen.Store(g)
+	c.publish(g)
 	return nil
 }
 
@@ -167,7 +169,7 @@ func (c *Core) Close() {
 		return
 	}
 	c.lockAll()
-	c.gen.Store(nil)
+	c.publish(nil)
 	c.unlockAll()
 	c.grace()
 }

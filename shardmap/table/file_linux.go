@@ -53,7 +53,7 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 	c.fileID = newFileID()
 	defer func() {
 		if !done && reg.f != nil {
-			c.gen.Store(nil)
+			c.publish(nil)
 			c.sealer.cur.free()
 			os.Remove(tmp)
 		}

@@ -18,7 +18,7 @@ const (
 )
 
 // Gen is one generation of a map: an index of slots, never moved or reused while it lives, and the counters of each.
-// Recorders read its first cache line only; nothing in it changes after it is published.
+// Recorders read its first cache line and own; nothing in them changes after it is published.
 type Gen struct {
 	slots   unsafe.Pointer
 	cells   unsafe.Pointer // cols columns and the shared one, stride words apart
@@ -30,6 +30,8 @@ type Gen struct {
 	id      uint32 // changes with each generation
 	n       uint32 // slots: the homes, and maxHint more so that a hint never points beyond
 	words   int
+
+	own [DirectColumns]unsafe.Pointer // the first cell of each column, for the direct path; nil where there is none
 
 	usesShared atomic.Uint32 // the shared column has been written
 	wide       atomic.Uint32 // some spill word has been written
@@ -125,6 +127,9 @@ func (g *Gen) place(mem []byte, p plan) {
 	m := bytePointer(mem)
 	g.region, g.stride = mem, p.stride
 	g.slots, g.cells = at(m, p.slots.off), at(m, p.cells.off)
+	for i := range min(g.cols, DirectColumns) {
+		g.own[i] = unsafe.Pointer(g.cell(i, 0))
+	}
 	g.spill = words(at(m, p.spill.off), g.n)
 	for i := range 2 {
 		g.baseLo[i] = words(at(m, p.lo[i].off), g.n)

@@ -54,3 +54,17 @@ func (b *Handle) again(inc uint64) Status {
 	}
 	return s
 }
+
+// Count is Add for callers who can't do anything about a refusal: it goes to the function given to OnRefused. It is the
+// fastest way to count, and small enough to be inlined.
+func (b *Handle) Count(inc uint64) { handleCount(b, inc) }
+
+func (b *Handle) countPinned(inc uint64) {
+	if b.Add(inc) != OK && b.c.refused != nil {
+		k := b.key
+		b.c.refused(&k, inc)
+	}
+}
+
+// Refused sets what Handle.Count tells of units that it could not count. Set it before the first handle is made.
+func (c *Core) Refused(fn func(key *Packed, inc uint64)) { c.refused = fn }

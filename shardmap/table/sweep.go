@@ -66,7 +66,7 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 		moved = append(moved, move(uint32(len(moved))))
 		out = append(out, false)
 	}
-	c.gen.Store(next)
+	c.publish(next)
 	c.grace() // now nobody counts in old
 	seen := make([]uint32, next.n)
 	for i, row := range moved {
