@@ -1,5 +1,3 @@
-//lint:file-ignore U1000 used by recovery, which is not written yet
-
 package wal
 
 import (
@@ -25,16 +23,16 @@ func (l *Log) NewWriter() (canon.ID, error) {
 	old := l.writer
 	l.mu.Unlock()
 	id := newID()
-	l.setWriter(id, old)
-	if err := l.rotate(0, true); err != nil {
-		l.setWriter(old, old)
+	l.setWriter(id)
+	if err := l.rotate(0, true, nil); err != nil {
+		l.setWriter(old)
 		return canon.ID{}, l.note(err)
 	}
 	return id, nil
 }
 
 // setWriter makes id the writer; only its streams are open.
-func (l *Log) setWriter(id, _ canon.ID) {
+func (l *Log) setWriter(id canon.ID) {
 	l.mu.Lock()
 	l.writer = id
 	for i := range l.streams {

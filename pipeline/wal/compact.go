@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,12 +41,13 @@ func (l *Log) Maintain() error {
 // heal replaces a failed current segment, and tries again to empty the failed ones.
 func (l *Log) heal() error {
 	if l.cur.closed || l.cur.failed {
-		return l.rotate(0, true)
+		return l.rotate(0, true, nil)
 	}
-	for _, s := range l.segs {
-		if s.failed && s.live > 0 {
-			return l.rotate(0, true)
-		}
+	l.mu.Lock()
+	left := slices.ContainsFunc(l.segs, func(s *segment) bool { return s.failed && s.live > 0 && !s.stuck })
+	l.mu.Unlock()
+	if left {
+		return l.rotate(0, true, nil)
 	}
 	return nil
 }
@@ -80,12 +82,12 @@ func (l *Log) writeAcks() error {
 		body, n, undo := l.takeDirty()
 		more := len(l.dirty) > 0 || l.cursorsDirty()
 		l.mu.Unlock()
-		size := frameSize(countFields, len(body))
+		size := frameSize(acksFields, len(body))
 		err := l.ready(size, true)
 		if err == nil {
 			var digest = digestOf(body)
 			b := beginFrame(make([]byte, 0, size), kindAcks, 0, l.cur.num, l.cur.end, len(body), &digest)
-			b = append(endFrame(le.AppendUint64(b, n), 0), body...)
+			b = append(endFrame(appendProgress(b, n, l.state.epoch), 0), body...)
 			if _, err = l.cur.f.WriteAt(b, l.cur.end); err != nil {
 				l.failed(l.cur, false)
 			}
@@ -212,7 +214,7 @@ func (l *Log) reclaim(limit int64) {
 		return
 	}
 	// A new segment's checkpoint carries all acks, durably, and makes the old current one a candidate.
-	if l.rotate(0, true) != nil {
+	if l.rotate(0, true, nil) != nil {
 		return
 	}
 	l.dropDead()
@@ -244,52 +246,65 @@ type move struct {
 	at  int64
 }
 
-// moveOut copies the live entries that want accepts (by segment and offset) into the current segment, syncs it, and lets them
-// live there. An entry that can be read neither from the disk nor by Options.Body stays where it is, and is counted as corrupt.
+// moveOut copies the live entries that want accepts (by segment and offset) into the current segment, syncs it, and lets them live there; where
+// it has no room for them, into a new one.
 func (l *Log) moveOut(want func(*segment, int64) bool) (moved int, err error) {
+	moves, need := l.collect(want)
+	if len(moves) == 0 {
+		return 0, nil
+	}
+	if l.cur.closed || l.cur.end+need+markSize > l.cur.size {
+		return len(moves), l.rotate(0, true, want)
+	}
+	l.syncAccepted()
+	if l.cur.failed {
+		return 0, l.rotate(0, true, want)
+	}
+	before := l.cur.end
+	done, end, err := l.copyEntries(l.cur, before, moves)
+	if err != nil {
+		l.failed(l.cur, false)
+		return 0, err
+	}
+	l.advance(end)
+	if l.o.Fsync != Never {
+		if err := l.sync(); err != nil {
+			l.mu.Lock()
+			l.cur.end = before
+			l.mu.Unlock()
+			return 0, err
+		}
+	}
+	moved = l.relocate(l.cur, done)
+	if l.o.Fsync != Never {
+		l.mark()
+	}
+	return moved, nil
+}
+
+// collect returns the live entries that want accepts, in the order of the disk, and the bytes of their frames.
+func (l *Log) collect(want func(*segment, int64) bool) (moves []move, need int64) {
 	l.mu.Lock()
-	var moves []move
-	need := int64(markSize)
 	for i := range l.nodes {
-		if n := &l.nodes[i]; n.seg != nil && n.seg != l.cur && want(n.seg, n.off) {
+		if n := &l.nodes[i]; n.seg != nil && (n.seg != l.cur || n.seg.failed) && want(n.seg, n.off) {
 			key := l.streams[n.stream].key
 			moves = append(moves, move{ref: Ref{uint32(i), n.gen}, n: *n, key: key})
 			need += entryFrameSize(key.Dimension, int(n.body))
 		}
 	}
 	l.mu.Unlock()
-	if len(moves) == 0 {
-		return 0, nil
-	}
 	slices.SortFunc(moves, func(a, b move) int {
-		if a.n.seg != b.n.seg {
-			return int(int64(a.n.seg.num) - int64(b.n.seg.num))
-		}
-		return int(a.n.off - b.n.off)
+		return cmp.Or(cmp.Compare(a.n.seg.num, b.n.seg.num), cmp.Compare(a.n.off, b.n.off))
 	})
-	if l.cur.end+need > l.cur.size || l.cur.closed {
-		// rotate would move the failed segments' entries itself, and sizes the segment for them.
-		if err := l.rotate(need, true); err != nil {
-			return 0, err
-		}
-	}
-	pos := l.cur.end
-	done := moves[:0]
+	return moves, need
+}
+
+// copyEntries writes moves into s from pos on. An entry that can be read neither from the disk nor by Options.Body stays where it is, and is
+// counted as corrupt; done are the others. An error is one of writing.
+func (l *Log) copyEntries(s *segment, pos int64, moves []move) (done []move, end int64, err error) {
+	done = moves[:0]
 	buf := make([]byte, 0, 1<<20)
 	var frame []byte
-	flush := func() error {
-		if len(buf) == 0 {
-			return nil
-		}
-		_, err := l.cur.f.WriteAt(buf, pos)
-		if err != nil {
-			l.failed(l.cur, false)
-			return err
-		}
-		pos += int64(len(buf))
-		buf = buf[:0]
-		return nil
-	}
 	for _, m := range moves {
 		e, body, err := l.fetch(&m, &frame)
 		if err != nil {
@@ -299,64 +314,57 @@ func (l *Log) moveOut(want func(*segment, int64) bool) (moved int, err error) {
 			l.mu.Unlock()
 			continue
 		}
+		if len(buf) > 0 && len(buf)+len(body)+maxHeader > cap(buf) {
+			if _, err := s.f.WriteAt(buf, pos); err != nil {
+				return nil, pos, err
+			}
+			pos += int64(len(buf))
+			buf = buf[:0]
+		}
 		m.at = pos + int64(len(buf))
 		e.flags |= flagMoved
-		buf = append(appendEntryHeader(buf, &e, l.cur.num, m.at), body...)
+		buf = append(appendEntryHeader(buf, &e, s.num, m.at), body...)
 		done = append(done, m)
-		if len(buf) >= 1<<20 {
-			if err := flush(); err != nil {
-				return 0, err
-			}
+	}
+	if len(buf) > 0 {
+		if _, err := s.f.WriteAt(buf, pos); err != nil {
+			return nil, pos, err
 		}
 	}
-	if err := flush(); err != nil {
-		return 0, err
-	}
-	before := l.cur.end
-	l.advance(pos)
-	if l.o.Fsync != Never {
-		if err := l.sync(); err != nil {
-			l.mu.Lock()
-			l.cur.end = before
-			l.mu.Unlock()
-			return 0, err
-		}
-	}
+	return done, pos + int64(len(buf)), nil
+}
+
+// relocate lets copied entries live in s. Those acked meanwhile are left out.
+func (l *Log) relocate(s *segment, done []move) (moved int) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i := range done {
 		m := &done[i]
 		p := &l.nodes[m.ref.node]
 		if p.gen != m.ref.gen || p.seg != m.n.seg {
-			continue // acked meanwhile
+			continue
 		}
 		l.leave(p)
-		p.seg, p.off = l.cur, m.at
-		l.cur.live++
-		l.cur.liveBytes += entryFrameSize(m.key.Dimension, int(p.body))
-		if l.cur.oldestMS == 0 || m.n.seg.oldestMS < l.cur.oldestMS {
-			l.cur.oldestMS = m.n.seg.oldestMS
+		p.seg, p.off = s, m.at
+		s.live++
+		s.liveBytes += entryFrameSize(m.key.Dimension, int(p.body))
+		if s.oldestMS == 0 || m.n.seg.oldestMS < s.oldestMS {
+			s.oldestMS = m.n.seg.oldestMS
 		}
 		moved++
 	}
-	l.mu.Unlock()
-	if l.o.Fsync != Never {
-		l.mark()
-	}
-	return moved, nil
+	return moved
 }
 
 // fetch reads an entry for moving: its header and body as on disk, or, where the disk fails, the caller's copy of the body, from
 // which the header can be had again.
 func (l *Log) fetch(m *move, scratch *[]byte) (e meta, body []byte, err error) {
 	size := int(entryFrameSize(m.key.Dimension, int(m.n.body)))
-	if m.n.seg.old {
-		return fetchV1(m)
-	}
 	*scratch = slices.Grow((*scratch)[:0], size)[:size]
 	got, err := m.n.seg.f.ReadAt(*scratch, m.n.off)
 	if got == size {
 		var t names
-		if h, _, ok := parseHeader(*scratch, m.n.seg.num, m.n.off); ok && h.kind == kindEntry && h.digest == m.n.digest && h.size() == int64(size) {
+		if h, ok := parseHeader(*scratch, m.n.seg.version, m.n.seg.num, m.n.off); ok && h.kind == kindEntry && h.digest == m.n.digest && h.size() == int64(size) {
 			body = (*scratch)[size-h.body:]
 			e, ok = parseEntry(&h, &t)
 			if ok && digestOf(body) == m.n.digest {

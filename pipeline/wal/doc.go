@@ -39,12 +39,13 @@
 //	3 cursors   number of records                                        a record a sink and stream
 //	4 state     epoch, file id, n, F, writer, totals of 2 and 3          -
 //	5 entry     stream, seq, epoch, prev, units, cumulative, times, gap  the slice
-//	6 commit    epoch, file id, n, F, first offset, count                stream, seq, units of each entry again
-//	7 mark      synced up to this offset                                 -
-//	8 acks      number of records                                        stream, seq acked; sink, stream, seq, digest
+//	6 commit    epoch, file id, n, F, first offset, count, writer        stream, seq, digest, units, gap of each entry again
+//	7 mark      synced up to this offset, last epoch                     -
+//	8 acks      number of records, last epoch                            stream, seq acked; sink, stream, seq, digest
 //
 // A segment opens with frames 1 to 4: a checkpoint of everything but the bodies. So segments are dropped in any order, and
 // the loss of one is seen, because the others know the stream's head and what was acked.
+// Behind it come the live entries of failed, damaged or compacted segments, if any, flagged as moved, and a mark.
 // Format version 1 (see v1.go) had no checkpoints. It is read and rewritten at Open. A higher version is refused untouched.
 //
 // # Writing
@@ -67,9 +68,11 @@
 //     counts is the torn tail: it is cut off and counted, unless a mark covers it.
 //  4. Damage that a mark, a later commit or a later segment covers is no torn tail: the entries still intact stay, the rest
 //     is reported in Recovered.Damage by stream, seq and units, from the frame's header, the commit's table, or the neighbours'
-//     cumulative units. A seq that a head says was used, is not acked, and is nowhere, is reported in the same way.
+//     cumulative units. A seq that a head says was used, is not acked, and is nowhere, is reported in the same way. Where damage
+//     may have held a commit of which nothing else tells (its epoch is skipped), or the newest heads, used seqs may be unknown:
+//     then the log gets a new writer, whose streams start at seq 0.
 //  5. What survives is made durable before it is handed out: a new segment with a checkpoint, into which every live entry goes
-//     that no mark covers or that lived in a damaged, failed or old-format segment.
+//     that no mark covers or that lived in a damaged, failed or old-format segment. It gets its name after that.
 //  6. Damaged segments become .bad; segments without live entries are removed.
 //
 // # Assumptions
@@ -84,9 +87,4 @@
 // capped by Options; period boundaries, acks and compaction have a reserve beyond the caps. Without a mark after it a damaged
 // last commit counts as torn: with Fsync OnSeal this can only be one whose Append had not returned, or damage to the disk
 // together with the loss of the mark.
-//
-// # State of this package
-//
-// Open's recovery is the basic one (open_basic.go): torn tails, checkpoints, acks and failed segments as above; of damage in the middle
-// of a segment, points 4 and 6 and format version 1 are not done yet: what follows the damage there is reported as holes.
 package wal

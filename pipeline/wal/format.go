@@ -1,5 +1,3 @@
-//lint:file-ignore U1000 used by recovery, which is not written yet
-
 package wal
 
 import (
@@ -13,12 +11,14 @@ import (
 const (
 	preambleMagic = "RONWAL\r\n" // a text-mode transfer destroys it
 	formatVersion = 2
+	oldVersion    = 1 // see v1.go
 	preambleSize  = 16
 
-	frameMagic   = 0x02_57_52_FE // bytes FE 'R' 'W' 02
+	frameMagic   = 0x00_57_52_FE // bytes FE 'R' 'W', then the version
 	frameFixed   = 64            // header before the fields
 	frameCheck   = 4             // CRC-32C after them
 	maxFields    = 512
+	maxHeader    = frameFixed + maxFields + frameCheck
 	maxBody      = 16 << 20
 	maxDimension = 63
 	maxSinkName  = 64
@@ -38,7 +38,8 @@ const (
 	entryFixed   = 16 + 16 + 8 + 8 + 32 + 16 + 16 + 8 + 8 + 8 + 8 + 1 // fields of an entry before its dimension
 	commitFields = 8 + 2*32 + 8 + 8 + 16
 	stateFields  = 8 + 2*32 + 16 + 8 + 8
-	markFields   = 8
+	markFields   = 16
+	acksFields   = 16
 	countFields  = 8
 	segFixed     = 16 + 16 + 8 + 8 + 1 + 4 + 4
 
@@ -73,7 +74,7 @@ func frameSize(fields, body int) int64 { return frameFixed + int64(fields) + fra
 
 // beginFrame appends the fixed header of a frame; its fields follow, then endFrame.
 func beginFrame(b []byte, kind, flags byte, seg uint64, off int64, body int, digest *canon.Digest) []byte {
-	b = le.AppendUint32(b, frameMagic)
+	b = le.AppendUint32(b, frameMagic|formatVersion<<24)
 	b = append(b, kind, flags, 0, 0)
 	b = le.AppendUint32(b, uint32(body))
 	b = le.AppendUint32(b, 0)
@@ -88,30 +89,26 @@ func endFrame(b []byte, start int) []byte {
 	return le.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
-// parseHeader reads the header at the start of b. ok is false where b holds none, or more than b has is needed:
-// then need is the number of bytes to come back with (0 where more would not help).
-func parseHeader(b []byte, seg uint64, off int64) (h header, need int, ok bool) {
+// parseHeader reads the header at the start of b, which has maxHeader bytes unless the file ends; ok is false where b holds none.
+func parseHeader(b []byte, version uint32, seg uint64, off int64) (h header, ok bool) {
 	if len(b) < frameFixed+frameCheck {
-		return h, frameFixed + frameCheck, false
+		return h, false
 	}
-	if le.Uint32(b) != frameMagic || le.Uint64(b[16:]) != seg || le.Uint64(b[24:]) != uint64(off) {
-		return h, 0, false
+	if le.Uint32(b) != frameMagic|version<<24 || le.Uint64(b[16:]) != seg || le.Uint64(b[24:]) != uint64(off) {
+		return h, false
 	}
 	fields := int(le.Uint16(b[6:]))
 	body := le.Uint32(b[8:])
 	if fields > maxFields || body > maxBody || le.Uint32(b[12:]) != 0 || b[4] == kindInvalid || b[4] >= kindEnd {
-		return h, 0, false
+		return h, false
 	}
 	n := frameFixed + fields
-	if len(b) < n+frameCheck {
-		return h, n + frameCheck, false
-	}
-	if crc32.Checksum(b[:n], castagnoli) != le.Uint32(b[n:]) {
-		return h, 0, false
+	if len(b) < n+frameCheck || crc32.Checksum(b[:n], castagnoli) != le.Uint32(b[n:]) {
+		return h, false
 	}
 	h = header{kind: b[4], flags: b[5], fields: b[frameFixed:n], body: int(body), seg: seg, off: off}
 	copy(h.digest[:], b[32:])
-	return h, 0, true
+	return h, true
 }
 
 func appendPreamble(b []byte, version uint32) []byte {

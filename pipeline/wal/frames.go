@@ -1,5 +1,3 @@
-//lint:file-ignore U1000 used by recovery, which is not written yet
-
 package wal
 
 import "github.com/ron-accounting/ron-accounting/canon"
@@ -85,23 +83,43 @@ func appendTableRecord(b []byte, m *meta) []byte {
 	b = append(b, m.digest[:]...)
 	b = appendUnits(b, m.units)
 	b = le.AppendUint64(b, m.windowEndS)
-	return le.AppendUint64(b, m.sealedMS)
+	b = le.AppendUint64(b, m.sealedMS)
+	return le.AppendUint64(append(b, m.flags&flagGap), m.gapFrom)
 }
 
-func tableRecordSize(dimension string) int { return 16 + 1 + len(dimension) + 8 + 32 + 16 + 16 }
+func tableRecordSize(dimension string) int { return 16 + 1 + len(dimension) + 8 + 32 + 16 + 16 + 9 }
 
-func parseTable(body []byte, writer canon.ID, t *names, each func(*meta)) bool {
+func parseTable(body []byte, version uint32, writer canon.ID, t *names, each func(*meta)) bool {
 	d := decoder{b: body}
 	for len(d.b) > 0 && !d.bad {
 		var m meta
 		m.stream = Stream{Writer: writer, Tenant: d.id(), Dimension: d.nameIn(t)}
 		m.seq, m.digest, m.units, m.windowEndS, m.sealedMS = d.u64(), d.digest(), d.units(), d.u64(), d.u64()
+		if version > oldVersion {
+			m.flags, m.gapFrom = d.u8()&flagGap, d.u64()
+		}
 		if d.bad {
 			return false
 		}
 		each(&m)
 	}
 	return !d.bad
+}
+
+// appendProgress appends the fields of a mark (its first is the offset synced up to) or of an acks frame (the number of records); both say the
+// last commit's epoch, so that recovery knows what damage before them can't have held.
+func appendProgress(b []byte, first, epoch uint64) []byte {
+	return le.AppendUint64(le.AppendUint64(b, first), epoch)
+}
+
+// parseProgress: version 1 has no epoch there; known is false then.
+func parseProgress(h *header, version uint32) (first, epoch uint64, known, ok bool) {
+	d := decoder{b: h.fields}
+	first = d.u64()
+	if version > oldVersion {
+		epoch, known = d.u64(), true
+	}
+	return first, epoch, known, d.done()
 }
 
 // stateInfo is the fields of a state frame, which ends a checkpoint.

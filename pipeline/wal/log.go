@@ -101,6 +101,7 @@ type unsettled struct {
 // scratch is what Append reuses.
 type scratch struct {
 	head, table []byte
+	mark        []byte
 	vec         [][]byte
 	metas       []meta
 	idx         []uint32
@@ -161,7 +162,12 @@ func (l *Log) ack(key Stream, seq uint64) {
 	if s.acked == s.next {
 		s.ackedCum = s.cum
 	}
-	if !s.ackDirty {
+	l.touch(i)
+}
+
+// touch puts a stream on the list of those whose ack is to be written.
+func (l *Log) touch(i uint32) {
+	if s := &l.streams[i]; !s.ackDirty {
 		s.ackDirty = true
 		l.dirty = append(l.dirty, i)
 	}
@@ -435,7 +441,7 @@ func (l *Log) bytesCap(reserve bool) int64 {
 
 // EntryOverhead is an upper bound of what an entry takes in the log beside its body; CommitOverhead of a commit's.
 const (
-	EntryOverhead  = frameFixed + entryFixed + maxDimension + frameCheck + 16 + 1 + maxDimension + 8 + 32 + 16 + 16
+	EntryOverhead  = frameFixed + entryFixed + maxDimension + frameCheck + 16 + 1 + maxDimension + 8 + 32 + 16 + 16 + 9
 	CommitOverhead = frameFixed + commitFields + frameCheck + frameFixed + markFields + frameCheck
 )
 

@@ -1,5 +1,3 @@
-//lint:file-ignore U1000 used by recovery, which is not written yet
-
 package wal
 
 import (

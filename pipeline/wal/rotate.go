@@ -27,24 +27,19 @@ func (l *Log) checkpointSize() int64 {
 	return size + preambleSize + frameSize(segFixed, 16*(len(l.segs)+1)) + frameSize(stateFields, 0)
 }
 
-// rotate starts a new segment that takes need bytes beside its checkpoint, and moves the live entries of failed segments into it.
+// rotate starts a new segment that takes need bytes beside its checkpoint and the live entries of failed segments and of want (by segment and
+// offset; nil: none), which it gets before it has its name: whoever finds its checkpoint finds them too.
 // With emergency the spare segment may be used where the disk has no room for another.
 //
 // A rename or a directory sync that fails may have happened: then the new segment, which says where the old one ends, may be
 // found by recovery, so nothing may be added to the old one either.
-func (l *Log) rotate(need int64, emergency bool) error {
+func (l *Log) rotate(need int64, emergency bool, want func(*segment, int64) bool) error {
+	l.syncAccepted()
+	moves, bytes := l.collect(func(s *segment, off int64) bool { return s.failed || want != nil && want(s, off) })
 	l.mu.Lock()
-	size := l.checkpointSize() + need + markSize
-	moves := false
-	for _, s := range l.segs {
-		if s.failed {
-			size += s.liveBytes
-			moves = moves || s.live > 0
-		}
-	}
+	size := max(l.checkpointSize()+bytes+need+2*markSize, l.o.SegmentBytes)
 	dead := l.newlyDead() // why they are dead, the checkpoint says
 	l.mu.Unlock()
-	size = max(size, l.o.SegmentBytes)
 
 	num := l.nextNum
 	l.nextNum++
@@ -52,8 +47,9 @@ func (l *Log) rotate(need int64, emergency bool) error {
 	if err != nil {
 		return err
 	}
-	s := &segment{num: num, f: f, size: size, deadAt: never}
-	if err = l.checkpoint(s); err == nil {
+	s := &segment{num: num, f: f, size: size, version: formatVersion, deadAt: never}
+	done, err := l.fill(s, moves)
+	if err == nil {
 		err = f.Sync()
 	}
 	if err != nil {
@@ -88,20 +84,35 @@ func (l *Log) rotate(need int64, emergency bool) error {
 	l.cur = s
 	if prev != nil {
 		prev.closed = true
-		if !prev.failed && !prev.old {
-			if prev.f.Truncate(prev.end) == nil { // gives back what was preallocated; only tidiness
-				l.mu.Lock()
-				prev.size = prev.end
-				l.mu.Unlock()
-			}
+		if !prev.failed && prev.f.Truncate(prev.end) == nil { // gives back what was preallocated; only tidiness
+			l.mu.Lock()
+			prev.size = prev.end
+			l.mu.Unlock()
 		}
 	}
-	if moves {
-		if _, err := l.moveOut(func(s *segment, _ int64) bool { return s.failed }); err != nil {
-			return err
+	l.relocate(s, done)
+	l.mu.Lock()
+	for i := range done { // all that was live in an emptied segment is in the new one, be it acked meanwhile
+		if d := done[i].n.seg; d.live == 0 {
+			d.deadAt = l.writes
 		}
 	}
+	l.mu.Unlock()
 	return nil
+}
+
+// fill writes a new segment's checkpoint, the entries that move into it, and a mark: by the time that the file has its name, all of it is durable.
+func (l *Log) fill(s *segment, moves []move) (done []move, err error) {
+	if err := l.checkpoint(s); err != nil {
+		return nil, err
+	}
+	if done, s.end, err = l.copyEntries(s, s.end, moves); err != nil {
+		return nil, err
+	}
+	mark := appendMark(nil, s.num, s.end, s.end, l.state.epoch)
+	_, err = s.f.WriteAt(mark, s.end)
+	s.end += int64(len(mark))
+	return done, err
 }
 
 // newlyDead returns the segments without live entries of which no write says so yet; caller holds mu.

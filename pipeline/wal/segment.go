@@ -1,5 +1,3 @@
-//lint:file-ignore U1000 used by recovery, which is not written yet
-
 package wal
 
 import (
@@ -31,13 +29,13 @@ func parseName(name string) (num uint64, bad, ok bool) {
 	return num, bad, err == nil && num > 0
 }
 
-// segment is one file of the log. f, num, size and old never change; end, synced and closed belong to the writer (Log.wmu);
+// segment is one file of the log. f, num, size and version never change; end, synced and closed belong to the writer (Log.wmu);
 // the rest to Log.mu.
 type segment struct {
-	num  uint64
-	f    vfs.File
-	size int64 // preallocated
-	old  bool  // of an older format version: read only, replaced at Open
+	num     uint64
+	f       vfs.File
+	size    int64  // preallocated
+	version uint32 // one older than formatVersion is read only, and emptied by Open
 
 	end    int64 // valid bytes
 	synced int64 // of them durable for certain

@@ -170,15 +170,19 @@ func (l *Log) capsAllow(need int64, c *Commit) error {
 
 // ready leaves l.cur able to take need bytes.
 func (l *Log) ready(need int64, emergency bool) error {
-	// With an interval, a commit is written only after the one before it is durable; its failure is told by stats alone,
-	// since Append has already accepted that commit: its entries move to the new segment with the rest.
-	if l.o.Fsync == Interval && l.writes > l.synced && !l.cur.failed {
-		_ = l.sync()
-	}
+	l.syncAccepted()
 	if !l.cur.closed && !l.cur.failed && l.cur.end+need <= l.cur.size {
 		return nil
 	}
-	return l.rotate(need, emergency)
+	return l.rotate(need, emergency, nil)
+}
+
+// syncAccepted makes durable what the interval policy has accepted before: a commit is written, and a segment left, only then. Its failure is
+// told by stats alone; the entries then move to the new segment with the rest.
+func (l *Log) syncAccepted() {
+	if l.o.Fsync == Interval && l.cur != nil && !l.cur.failed && l.writes > l.synced {
+		_ = l.sync()
+	}
 }
 
 // put writes the planned commit to l.cur, makes it durable by policy, and publishes it.
@@ -280,17 +284,21 @@ func (l *Log) sync() error {
 // mark notes in l.cur that everything before is durable. It is not synced itself: after a power cut its absence only means that
 // recovery writes the last commit anew.
 func (l *Log) mark() {
-	var digest canon.Digest
-	var b [markSize]byte
-	p := beginFrame(b[:0], kindMark, 0, l.cur.num, l.cur.end, 0, &digest)
-	p = endFrame(le.AppendUint64(p, uint64(l.cur.synced)), 0)
-	if _, err := l.cur.f.WriteAt(p, l.cur.end); err != nil {
+	l.write.mark = appendMark(l.write.mark[:0], l.cur.num, l.cur.end, l.cur.synced, l.state.epoch)
+	if _, err := l.cur.f.WriteAt(l.write.mark, l.cur.end); err != nil {
 		l.failed(l.cur, false)
 		return
 	}
 	l.mu.Lock()
 	l.cur.end += markSize
 	l.mu.Unlock()
+}
+
+func appendMark(b []byte, seg uint64, off, synced int64, epoch uint64) []byte {
+	var digest canon.Digest
+	start := len(b)
+	b = beginFrame(b, kindMark, 0, seg, off, 0, &digest)
+	return endFrame(appendProgress(b, uint64(synced), epoch), start)
 }
 
 // publish makes a written commit the log's state and its entries readable.
@@ -300,10 +308,11 @@ func (l *Log) publish(c *Commit, info *commitInfo, off int64) {
 	defer l.mu.Unlock()
 	for i := range w.metas {
 		m, si := &w.metas[i], w.idx[i]
+		s := &l.streams[si]
 		if m.flags&flagGap != 0 {
 			l.supersede(si, m.gapFrom)
+			l.settleGap(si, m)
 		}
-		s := &l.streams[si]
 		s.next, s.digest, s.known, s.cum = m.seq+1, m.digest, true, m.cum
 		s.sealedMS, s.windowEndS = m.sealedMS, m.windowEndS
 		c.Entries[i].Ref = l.link(si, l.cur, off, m.seq, m.digest, m.cum, m.body, m.sealedMS)
@@ -311,4 +320,16 @@ func (l *Log) publish(c *Commit, info *commitInfo, off int64) {
 	}
 	l.state, l.lost = *info, false
 	l.stats.Commits++
+}
+
+// settleGap counts what a gap has superseded as acked, where nothing before it is pending: should damage take the entry that declares it, the
+// ones that it superseded must not come back.
+func (l *Log) settleGap(si uint32, m *meta) {
+	s := &l.streams[si]
+	if s.first != 0 || s.acked < m.gapFrom {
+		return
+	}
+	s.acked = m.seq
+	s.ackedCum, _ = m.cum.Sub(m.units)
+	l.touch(si)
 }

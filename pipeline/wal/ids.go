@@ -2,7 +2,6 @@ package wal
 
 import (
 	"crypto/rand"
-	"fmt"
 	"os"
 	"strings"
 
@@ -13,11 +12,6 @@ import (
 func newID() (id canon.ID) {
 	rand.Read(id[:])
 	return id
-}
-
-// fetchV1 refuses entries of format version 1: nothing opens such a segment yet.
-func fetchV1(m *move) (meta, []byte, error) {
-	return meta{}, nil, fmt.Errorf("%w: segment %d is of format version 1, which is not read yet", ErrWALCorrupt, m.n.seg.num)
 }
 
 // kernelBootID returns the id that the kernel drew at boot; zeros where it tells none.
