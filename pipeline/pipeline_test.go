@@ -346,6 +346,7 @@ func TestScarceRoomGoesRound(t *testing.T) {
 			}
 			time.Sleep(5 * time.Minute)
 		}
+		l.mu.Lock()
 		if len(l.chains) != streams+1 {
 			t.Errorf("%d of %d streams were sealed within %d windows", len(l.chains), streams+1, windows)
 		}
@@ -354,6 +355,7 @@ func TestScarceRoomGoesRound(t *testing.T) {
 				t.Errorf("%v was last sealed %d s ago", k, uint64(time.Now().Unix())-last)
 			}
 		}
+		l.mu.Unlock()
 		if err := p.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}

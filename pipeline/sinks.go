@@ -9,6 +9,7 @@ import (
 
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/lane"
+	"github.com/ron-accounting/ron-accounting/pipeline/wal"
 )
 
 // connect makes a router for each sink and hands them what recovery found pending.
@@ -61,6 +62,19 @@ func (p *Pipeline) addLanes(s *stream) {
 		s.lanes = append(s.lanes, r.Lane(s.name))
 	}
 	s.late = make([]atomic.Bool, len(p.routers))
+	if p.wal == nil {
+		return
+	}
+	h, _ := p.wal.Head(wal.Stream(s.name))
+	for i := range p.o.Sinks {
+		sink := &p.o.Sinks[i]
+		if _, asks := sink.Exporter.(export.Tipper); sink.Required || asks || h.Acked == 0 {
+			continue // one that knows its tip refuses what does not follow it, and takes it after a replay
+		}
+		if seq, _, ok := p.wal.Cursor(sink.Name, wal.Stream(s.name)); !ok || seq+1 < h.Acked {
+			p.leaveBehind(i, s, h.Acked, export.ErrGap)
+		}
+	}
 }
 
 // enqueue hands committed slices to every sink. Under sealMu. A stream's slice that an optional sink has no room for is not given to it, nor any

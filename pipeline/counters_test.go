@@ -1,0 +1,402 @@
+//go:build linux && (amd64 || arm64) && !race && !purego
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/pipeline/export"
+	"github.com/ron-accounting/ron-accounting/pipeline/vfs"
+	"github.com/ron-accounting/ron-accounting/shardmap"
+	"github.com/ron-accounting/ron-accounting/shardmap/table"
+)
+
+// shared returns a directory on a tmpfs.
+func shared(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "accounting-test-")
+	if err != nil {
+		t.Skipf("no tmpfs: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// mapped are a Macronode's options with a counter file.
+func mapped(t testing.TB) Options {
+	o := macronode(filepath.Join(shared(t), "wal"))
+	o.CounterFile = filepath.Join(filepath.Dir(o.WAL.Dir), "counters")
+	o.CapacityRows, o.Shards = 64, 1
+	return o
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// crashClone copies what a kill -9 at this moment would leave, and returns options for it.
+func crashClone(t testing.TB, o Options) Options {
+	t.Helper()
+	dir := shared(t)
+	w := *o.WAL
+	w.Dir, w.FS = filepath.Join(dir, "wal"), nil
+	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	names, err := os.ReadDir(o.WAL.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if n.Name() != ".lock" {
+			copyFile(t, filepath.Join(o.WAL.Dir, n.Name()), filepath.Join(w.Dir, n.Name()))
+		}
+	}
+	files, _ := filepath.Glob(o.CounterFile + "*")
+	for _, f := range files {
+		if !strings.HasSuffix(f, ".lock") {
+			copyFile(t, f, filepath.Join(dir, filepath.Base(f)))
+		}
+	}
+	o.WAL, o.CounterFile = &w, filepath.Join(dir, "counters")
+	return o
+}
+
+// drop closes a pipeline whose directory has been cloned, without letting its slices out.
+func drop(p *Pipeline, l *ledger) {
+	l.set(errDown)
+	_ = p.Close(context.Background())
+	l.set(nil)
+}
+
+func TestCountersOutliveTheProcess(t *testing.T) {
+	l, o := &ledger{}, mapped(t)
+	p := open(t, o, l)
+	p.count(t, 1, 1, 5)
+	flush(t, p)
+	p.count(t, 1, 1, 7)
+	p.count(t, 2, 1, 11)
+	p.count(t, 3, 1, 1<<62)
+	p.count(t, 3, 1, 1<<62) // beyond what a cell holds
+	c := crashClone(t, o)
+	drop(p, l)
+
+	p = open(t, c, l)
+	flush(t, p)
+	if u := balanced(t, p); u.Recorded != 23+1<<63 || u.Acked != u.Recorded {
+		t.Errorf("after a crash: %+v, want %d recorded and acked", u, uint64(23+1<<63))
+	}
+	p.mustClose(t)
+	if l.units() != 23+1<<63 {
+		t.Errorf("the ledger holds %d units, want %d", l.units(), uint64(23+1<<63))
+	}
+	p = open(t, c, l)
+	if u := balanced(t, p); u.Open != 0 || u.Recorded != 23+1<<63 {
+		t.Errorf("after a clean restart: %+v", u)
+	}
+	p.mustClose(t)
+}
+
+// stepFS takes a crash clone after every call that changes something.
+type stepFS struct {
+	vfs.FS
+	step func()
+}
+
+type stepFile struct {
+	vfs.File
+	step func()
+}
+
+func (s *stepFS) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
+	f, err := s.FS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	s.step()
+	return &stepFile{f, s.step}, nil
+}
+func (s *stepFS) Rename(a, b string) error    { err := s.FS.Rename(a, b); s.step(); return err }
+func (s *stepFS) Remove(name string) error    { err := s.FS.Remove(name); s.step(); return err }
+func (f *stepFile) Datasync() error           { err := f.File.Datasync(); f.step(); return err }
+func (f *stepFile) Sync() error               { err := f.File.Sync(); f.step(); return err }
+func (f *stepFile) Truncate(n int64) error    { err := f.File.Truncate(n); f.step(); return err }
+func (f *stepFile) Preallocate(n int64) error { err := f.File.Preallocate(n); f.step(); return err }
+func (f *stepFile) WriteAt(b []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(b, off)
+	f.step()
+	return n, err
+}
+func (f *stepFile) WritevAt(b [][]byte, off int64) (int64, error) {
+	n, err := f.File.WritevAt(b, off)
+	f.step()
+	return n, err
+}
+
+// TestKilledAfterEveryStep kills a seal, and each recovery after it, behind every call that changes a file. Counters, bases and the committed word
+// change between those calls, so each of the protocol's steps has a kill before and behind it.
+func TestKilledAfterEveryStep(t *testing.T) {
+	l := &ledger{}
+	l.set(errDown) // acked is nothing: all that was recorded must be pending or open
+	o := mapped(t)
+	o.DrainDeadline = time.Millisecond
+	var clones []Options
+	watch := func(o Options) (Options, func() []Options) {
+		var out []Options
+		on := true
+		w := *o.WAL
+		w.FS = &stepFS{vfs.OS, func() {
+			if on {
+				out = append(out, crashClone(t, o))
+			}
+		}}
+		o.WAL = &w
+		return o, func() []Options { on = false; return out }
+	}
+	p := open(t, o, l)
+	p.count(t, 1, 1, 5)
+	p.mustSeal(t)
+	p.count(t, 1, 1, 7)
+	p.count(t, 2, 1, 11)
+	_ = p.Close(context.Background())
+
+	w, stop := watch(o)
+	p = open(t, w, l)
+	p.count(t, 1, 1, 100)
+	before := crashClone(t, o)
+	p.mustSeal(t)
+	p.count(t, 1, 1, 1000)
+	clones = append(stop(), before)
+	after := crashClone(t, o)
+	_ = p.Close(context.Background())
+
+	least, again := uint64(23), 0
+	check := func(o Options, want ...uint64) {
+		t.Helper()
+		p := open(t, o, l)
+		u := balanced(t, p)
+		for _, w := range want {
+			if u.Recorded == w {
+				_ = p.Close(context.Background())
+				return
+			}
+		}
+		t.Errorf("recovered %+v, want one of %v recorded", u, want)
+		_ = p.Close(context.Background())
+	}
+	for i, c := range clones {
+		if i%3 == 0 { // and killed once more in each step of its own recovery
+			w, stop := watch(crashClone(t, c))
+			p := open(t, w, l)
+			for _, cc := range stop() {
+				check(cc, least, least+100)
+				again++
+			}
+			_ = p.Close(context.Background())
+		}
+		check(c, least, least+100)
+	}
+	check(before, least+100)
+	check(after, least+1100)
+	t.Logf("%d kills in a seal or recovery, %d more in the recovery after it", len(clones), again)
+	if len(clones) < 8 || again < 20 {
+		t.Errorf("%d and %d kills: the steps are not watched", len(clones), again)
+	}
+}
+
+func TestForeignAndStaleCounterFiles(t *testing.T) {
+	l, o := &ledger{}, mapped(t)
+	p := open(t, o, l)
+	p.count(t, 1, 1, 5)
+	old := crashClone(t, o)
+	flush(t, p)
+	p.count(t, 1, 1, 7)
+	flush(t, p)
+	p.count(t, 1, 1, 11) // open
+	now := crashClone(t, o)
+	drop(p, l)
+
+	setAside := func(name string, o Options, want uint64) {
+		t.Run(name, func(t *testing.T) {
+			o = crashClone(t, o)
+			p := open(t, o, &ledger{})
+			defer p.Close(context.Background())
+			if u := balanced(t, p); u.Recorded != want {
+				t.Errorf("%+v, want %d recorded", u, want)
+			}
+			if _, err := os.Stat(o.CounterFile + ".bad"); err != nil {
+				t.Errorf("the file is not set aside: %v", err)
+			}
+		})
+	}
+	c := crashClone(t, now)
+	copyFile(t, old.CounterFile, c.CounterFile)
+	setAside("an older copy restored", c, 12)
+
+	c = crashClone(t, now)
+	b, err := os.ReadFile(c.CounterFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(b, "SOMEBODY")
+	if err := os.WriteFile(c.CounterFile, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	setAside("foreign content", c, 12)
+	if err := os.WriteFile(c.CounterFile, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	setAside("a short file", c, 12)
+
+	other := mapped(t)
+	p = open(t, other, &ledger{})
+	p.mustClose(t)
+	copyFile(t, other.CounterFile, c.CounterFile)
+	setAside("another writer's", c, 12)
+
+	c = crashClone(t, now)
+	if err := os.RemoveAll(c.WAL.Dir); err != nil {
+		t.Fatal(err)
+	}
+	setAside("the WAL's directory deleted", c, 0)
+
+	c = crashClone(t, now)
+	if err := os.Remove(c.CounterFile); err != nil {
+		t.Fatal(err)
+	}
+	p = open(t, c, &ledger{})
+	if u := balanced(t, p); u.Recorded != 12 {
+		t.Errorf("counter file deleted: %+v, want what was sealed, 12", u)
+	}
+	_ = p.Close(context.Background())
+
+	p = open(t, now, l) // unharmed
+	if u := balanced(t, p); u.Recorded != 23 {
+		t.Errorf("%+v, want 23 recorded", u)
+	}
+	o2 := now
+	o2.Sinks = []export.Sink{{Name: "ledger", Exporter: l}}
+	if _, err := Open(o2); err == nil {
+		t.Error("a second opener of the WAL was let in")
+	}
+	o2.WAL = macronode(filepath.Join(shared(t), "wal")).WAL
+	if _, err := Open(o2); !errors.Is(err, table.ErrFileBusy) {
+		t.Errorf("a second opener of the counter file: got %v, want ErrFileBusy", err)
+	}
+	flush(t, p)
+	p.mustClose(t)
+	if l.units() != 23 {
+		t.Errorf("the ledger holds %d, want 23", l.units())
+	}
+}
+
+func TestCounterFileMustBeOnATmpfs(t *testing.T) {
+	o := mapped(t)
+	dir := t.TempDir()
+	if info, err := vfs.OS.StatFS(dir); err != nil || info.Tmpfs {
+		t.Skip("the temporary directory is a tmpfs")
+	}
+	o.CounterFile = filepath.Join(dir, "counters")
+	o.Sinks = []export.Sink{{Name: "ledger", Exporter: &ledger{}}}
+	if _, err := Open(o); !errors.Is(err, table.ErrFileSystem) {
+		t.Errorf("got %v, want ErrFileSystem", err)
+	}
+	if _, err := os.Stat(o.CounterFile); err == nil {
+		t.Error("a counter file was made there all the same")
+	}
+}
+
+func TestColumnsAndDimensionsChangeAcrossRestarts(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	l, o := &ledger{}, mapped(t)
+	o.ExportWorkers = 1
+	o.Dimensions = []string{"disk", "tape"}
+	want := uint64(0)
+	for i, procs := range []int{1, 8, 2, 1} {
+		runtime.GOMAXPROCS(procs)
+		p := open(t, o, l)
+		dim := p.dimension(t, "tape")
+		for n := range uint64(50) {
+			k := Key{Tenant: canon.IDFromUint64(n % 3), Subject: canon.IDFromUint64(n), Dimension: dim}
+			if p.m.Add(k.Wide(), n) != shardmap.OK {
+				if err := p.RecordSlow(&k, n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want += n
+			if n == 25 && i%2 == 0 {
+				p.mustSeal(t)
+			}
+			if n == 30 {
+				runtime.GOMAXPROCS(max(1, 9-procs)) // more Ps than columns: the rest share one
+			}
+		}
+		if u := p.Stats().Units["tape"]; u.Recorded != want || u.Imbalance().Sign() != 0 {
+			t.Fatalf("life %d: %+v, want %d recorded", i, u, want)
+		}
+		c := crashClone(t, o)
+		for p.Stats().PendingSlices > 0 {
+			runtime.Gosched()
+		}
+		drop(p, l)
+		o = c
+		o.Dimensions[0], o.Dimensions[1] = o.Dimensions[1], o.Dimensions[0]
+	}
+	p := open(t, o, l)
+	flush(t, p)
+	p.mustClose(t)
+	if l.units() != want {
+		t.Errorf("the ledger holds %d units, want %d", l.units(), want)
+	}
+}
+
+func (p *Pipeline) dimension(t *testing.T, name string) Dimension {
+	t.Helper()
+	d, ok := p.dimensionOf(name)
+	if !ok {
+		t.Fatalf("no dimension %q", name)
+	}
+	return d
+}
+
+// TestLogThatLostCommitsGetsANewWriter: the counter file has seen a commit that the log no longer has. It may have been exported.
+func TestLogThatLostCommitsGetsANewWriter(t *testing.T) {
+	l, o := &ledger{}, mapped(t)
+	p := open(t, o, l)
+	p.count(t, 1, 1, 5)
+	flush(t, p)
+	early := crashClone(t, o)
+	p.count(t, 1, 1, 7)
+	flush(t, p) // in the ledger
+	p.count(t, 1, 1, 11)
+	late := crashClone(t, o)
+	writer := p.Writer()
+	drop(p, l)
+	lost := early // the log of then, the counters of now
+	copyFile(t, late.CounterFile, lost.CounterFile)
+	p = open(t, lost, l)
+	if p.Writer() == writer {
+		t.Error("the writer was kept: its seqs could be used twice")
+	}
+	flush(t, p)
+	p.mustClose(t)
+	if l.units() != 23 {
+		t.Errorf("the ledger holds %d units, want 23", l.units())
+	}
+}
