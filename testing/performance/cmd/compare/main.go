@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -28,6 +29,7 @@ type options struct {
 	harness.Config
 	keys []int
 	full bool
+	only *regexp.Regexp
 	out  io.Writer
 	log  io.Writer
 	all  []table
@@ -59,6 +61,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.DurationVar(&o.Target, "target", 20*time.Millisecond, "length of one repetition")
 	fs.BoolVar(&o.full, "full", false, "record: the label-based peers at 2M keys, too (some 10 GB)")
 	sizes := fs.String("keys", "1,10000,200000,2000000", "record: numbers of keys")
+	only := fs.String("only", "", "contenders to measure, a regular expression; empty: all")
 	jsonOut := fs.String("json", "", "write the results as JSON to this file, - for stdout instead of the tables")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -73,6 +76,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return 2
 		}
 		o.keys = append(o.keys, n)
+	}
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintf(stderr, "compare: -only: %v\n", err)
+		return 2
 	}
 	if *jsonOut == "-" {
 		o.out = stderr
@@ -126,6 +134,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 func (o *options) print(title, base string, workers int, cs []harness.Contender) {
 	cfg := o.Config
 	cfg.Workers = workers
+	cs = slices.DeleteFunc(cs, func(c harness.Contender) bool { return !o.only.MatchString(c.Name) })
 	rs := harness.Measure(cs, cfg)
 	harness.Table(o.out, title, base, rs)
 	o.all = append(o.all, table{title, base, workers, rs})

@@ -45,7 +45,7 @@ func recordKeys(o *options, n int) (err error) {
 		}
 	}()
 	for _, m := range peers.Makers() {
-		if m.Heavy && n > heavyLimit && !o.full {
+		if m.Heavy && n > heavyLimit && !o.full || !o.only.MatchString(m.Name) {
 			continue
 		}
 		made, err := m.New(keys)
