@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -14,8 +15,8 @@ import (
 func newVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify PATH",
-		Short: "Walk every chain of a ledger file or a CAR file and name the first break",
-		Long: `Verify reads PATH without changing it: a ledger file or a CAR archive, whichever it is. It decodes each
+		Short: "Walk every chain of a WAL directory, a ledger file or a CAR file and name the first break",
+		Long: `Verify reads PATH without changing it: a WAL's directory, a ledger file or a CAR archive, whichever it is. It decodes each
 slice strictly, hashes it anew and follows its stream's chain.
 
 Exit codes: 0 whole; 1 could not be read; 2 wrong usage; 3 a chain is broken.`,
@@ -36,18 +37,23 @@ func verify(ctx context.Context, path string, w io.Writer) error {
 	switch kind {
 	case "car":
 		return verifyCAR(ctx, path, w)
+	case "wal":
+		return verifyWAL(path, w)
 	}
 	return verifyLedger(ctx, path, w)
 }
 
-// kindOf tells a CARv1 file (car) and a bbolt file (ledger) apart.
+// kindOf tells a WAL's directory (wal), a CARv1 file (car) and a bbolt file (ledger) apart.
 func kindOf(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return "", err
 	case info.IsDir():
-		return "", usagef("verify: %s is a directory: want a ledger file or a CAR file", path)
+		if names, _ := filepath.Glob(filepath.Join(path, "*.wal*")); len(names) > 0 {
+			return "wal", nil
+		}
+		return "", usagef("%s is a directory without a WAL: want a WAL's directory, a ledger file or a CAR file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
