@@ -261,7 +261,7 @@ func (l *Log) moveOut(want func(*segment, int64) bool) (moved int, err error) {
 		return 0, l.rotate(0, true, want)
 	}
 	before := l.cur.end
-	done, end, err := l.copyEntries(l.cur, before, moves)
+	done, end, err := l.copyEntries(l.cur, before, moves, need)
 	if err != nil {
 		l.failed(l.cur, false)
 		return 0, err
@@ -301,9 +301,12 @@ func (l *Log) collect(want func(*segment, int64) bool) (moves []move, need int64
 
 // copyEntries writes moves into s from pos on. An entry that can be read neither from the disk nor by Options.Body stays where it is, and is
 // counted as corrupt; done are the others. An error is one of writing.
-func (l *Log) copyEntries(s *segment, pos int64, moves []move) (done []move, end int64, err error) {
+func (l *Log) copyEntries(s *segment, pos int64, moves []move, bytes int64) (done []move, end int64, err error) {
+	if len(moves) == 0 {
+		return nil, pos, nil
+	}
 	done = moves[:0]
-	buf := make([]byte, 0, 1<<20)
+	buf := make([]byte, 0, min(1<<20, bytes))
 	var frame []byte
 	for _, m := range moves {
 		e, body, err := l.fetch(&m, &frame)

@@ -160,10 +160,10 @@ type segInfo struct {
 	ends       []segEnd
 }
 
-// segEnd says that segment num holds nothing valid from end on.
+// segEnd says that segment num holds nothing valid from end on, and that its bytes below synced were durable.
 type segEnd struct {
-	num uint64
-	end int64
+	num         uint64
+	end, synced int64
 }
 
 func appendSegBody(b []byte, s *segInfo) []byte {
@@ -171,7 +171,7 @@ func appendSegBody(b []byte, s *segInfo) []byte {
 		b = appendName(b, n)
 	}
 	for _, e := range s.ends {
-		b = le.AppendUint64(le.AppendUint64(b, e.num), uint64(e.end))
+		b = le.AppendUint64(le.AppendUint64(le.AppendUint64(b, e.num), uint64(e.end)), uint64(e.synced))
 	}
 	return b
 }
@@ -199,7 +199,7 @@ func parseSeg(h *header, body []byte) (s segInfo, ok bool) {
 		s.dimensions = append(s.dimensions, d.name())
 	}
 	for range min(int(ends), len(body)) {
-		s.ends = append(s.ends, segEnd{num: d.u64(), end: int64(d.u64())})
+		s.ends = append(s.ends, segEnd{num: d.u64(), end: int64(d.u64()), synced: int64(d.u64())})
 	}
 	return s, d.done()
 }

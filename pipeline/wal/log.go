@@ -25,6 +25,7 @@ type Log struct {
 	wmu       sync.Mutex // the writer: everything that changes files. Taken before mu.
 	cur       *segment   // appended to; by wmu
 	nextNum   uint64
+	oldest    uint64 // no segment below is in the directory, durably
 	unsettled *unsettled
 	spare     vfs.File
 	write     scratch
@@ -61,6 +62,7 @@ type stream struct {
 	windowEndS    uint64
 	cum, ackedCum Units
 	first, last   uint32 // its nodes, by seq
+	doneIn        uint64 // retired: the first segment whose checkpoint says that all is acked
 	plan          uint64 // the Append that planNext and planCum belong to
 	planNext      uint64
 	planCum       Units

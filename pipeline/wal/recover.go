@@ -22,7 +22,7 @@ type reading struct {
 	win    window
 	pieces []piece
 	heads  []peeked
-	ends   map[uint64]int64 // where a later segment says that an older one ends
+	ends   map[uint64]segEnd // what later segments say of older ones
 
 	found     []found
 	complete  bool // the heads of all streams are known: nothing that is lost could have held one that is not
@@ -59,7 +59,7 @@ type found struct {
 
 func newReading(l *Log, readOnly bool) *reading {
 	l.index, l.nodes, l.nextNum = map[Stream]uint32{}, make([]node, 1), 1
-	return &reading{l: l, rec: &Recovered{}, readOnly: readOnly, ends: map[uint64]int64{}, versions: map[uint64]uint32{}}
+	return &reading{l: l, rec: &Recovered{}, readOnly: readOnly, ends: map[uint64]segEnd{}, versions: map[uint64]uint32{}}
 }
 
 // run reads the directory. On failure the caller closes l.segs.
@@ -154,7 +154,8 @@ func (r *reading) peek(num uint64) error {
 		info, ok := parseSeg(&h, body)
 		if ok && digestOf(body) == h.digest || ok && h.body == 0 {
 			for _, e := range info.ends {
-				r.ends[e.num] = e.end
+				e.synced = max(e.synced, r.ends[e.num].synced)
+				r.ends[e.num] = e
 			}
 		}
 	}
@@ -168,12 +169,10 @@ func (r *reading) segment(p *peeked, last bool) error {
 	i := slices.IndexFunc(l.segs, func(s *segment) bool { return s.num == p.num })
 	s := l.segs[i]
 	s.size, s.version, s.end = p.size, p.version, min(p.size, preambleSize)
-	limit, declared := r.ends[p.num]
-	if !declared || limit > p.size || limit < preambleSize {
-		declared = declared && limit >= preambleSize // what is missing before that end was durable
-		if !declared {
-			limit = p.size
-		}
+	limit := p.size
+	e, declared := r.ends[p.num]
+	if declared = declared && e.end >= preambleSize; declared {
+		limit, s.synced, s.declared = e.end, min(e.synced, e.end), true
 	}
 	if p.version == 0 {
 		r.damage(s, 0, min(p.size, preambleSize), "preamble")
@@ -189,7 +188,7 @@ func (r *reading) segment(p *peeked, last bool) error {
 		}
 		s.version = v
 	}
-	if declared && limit > p.size {
+	if limit > p.size { // the file is shorter than it was
 		pieces = append(pieces, piece{from: p.size, to: limit})
 		r.pieces = pieces
 	}

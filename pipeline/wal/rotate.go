@@ -24,7 +24,7 @@ func (l *Log) checkpointSize() int64 {
 	for _, d := range l.id.Dimensions {
 		size += int64(1 + len(d))
 	}
-	return size + preambleSize + frameSize(segFixed, 16*(len(l.segs)+1)) + frameSize(stateFields, 0)
+	return size + preambleSize + frameSize(segFixed, 24*(len(l.segs)+1)) + frameSize(stateFields, 0)
 }
 
 // rotate starts a new segment that takes need bytes beside its checkpoint and the live entries of failed segments and of want (by segment and
@@ -48,7 +48,7 @@ func (l *Log) rotate(need int64, emergency bool, want func(*segment, int64) bool
 		return err
 	}
 	s := &segment{num: num, f: f, size: size, version: formatVersion, deadAt: never}
-	done, err := l.fill(s, moves)
+	done, err := l.fill(s, moves, bytes)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -74,6 +74,10 @@ func (l *Log) rotate(need int64, emergency bool, want func(*segment, int64) bool
 	s.synced = s.end
 	prev := l.cur
 	l.mu.Lock()
+	l.oldest = num
+	if len(l.segs) > 0 {
+		l.oldest = l.segs[0].num
+	}
 	l.segs = append(l.segs, s)
 	l.writes++
 	l.synced = l.writes
@@ -102,11 +106,11 @@ func (l *Log) rotate(need int64, emergency bool, want func(*segment, int64) bool
 }
 
 // fill writes a new segment's checkpoint, the entries that move into it, and a mark: by the time that the file has its name, all of it is durable.
-func (l *Log) fill(s *segment, moves []move) (done []move, err error) {
+func (l *Log) fill(s *segment, moves []move, bytes int64) (done []move, err error) {
 	if err := l.checkpoint(s); err != nil {
 		return nil, err
 	}
-	if done, s.end, err = l.copyEntries(s, s.end, moves); err != nil {
+	if done, s.end, err = l.copyEntries(s, s.end, moves, bytes); err != nil {
 		return nil, err
 	}
 	mark := appendMark(nil, s.num, s.end, s.end, l.state.epoch)
@@ -181,7 +185,7 @@ func (l *Log) checkpoint(s *segment) error {
 	l.mu.Lock()
 	info := segInfo{writer: l.writer, boot: l.boot, createdMS: l.nowMS(), windowS: l.id.WindowS, policy: l.o.Fsync, dimensions: l.id.Dimensions}
 	for _, o := range l.segs {
-		info.ends = append(info.ends, segEnd{o.num, o.end})
+		info.ends = append(info.ends, segEnd{o.num, o.end, min(o.synced, o.end)})
 	}
 	state := stateInfo{epoch: l.state.epoch, file: l.state.file, next: l.state.next, writer: l.writer, lost: l.lost}
 	l.mu.Unlock()
@@ -196,7 +200,7 @@ func (l *Log) checkpoint(s *segment) error {
 		n := uint64(0)
 		l.mu.Lock()
 		for ; i < len(l.streams) && len(body) < checkpointChunk; i++ {
-			if st := &l.streams[i]; st.next > 0 && !(st.retired && st.first == 0 && st.acked == st.next) {
+			if st := &l.streams[i]; st.next > 0 && !l.forgotten(st, s.num) {
 				body = appendHeadRecord(body, st)
 				n++
 			}
@@ -233,6 +237,18 @@ func (l *Log) checkpoint(s *segment) error {
 	}
 	cw.frame(kindState, flags, nil, func(b []byte) []byte { return appendStateFields(b, &state) })
 	return cw.flush()
+}
+
+// forgotten reports whether segment num's checkpoint leaves a stream out: it is an earlier writer's, all of it is acked, and no segment is left that
+// might mention it and not say so. Caller holds mu.
+func (l *Log) forgotten(s *stream, num uint64) bool {
+	if !s.retired || s.first != 0 || s.acked < s.next {
+		return false
+	}
+	if s.doneIn == 0 {
+		s.doneIn = num
+	}
+	return s.doneIn <= l.oldest
 }
 
 // chunkWriter builds a segment's opening and writes it piece by piece. Its first error sticks.

@@ -57,7 +57,7 @@ func (w *window) get(off int64, n int) []byte {
 	const ahead = 1 << 20
 	want := int(min(int64(max(n, ahead)), w.size-off))
 	if cap(w.buf) < want {
-		w.buf = make([]byte, max(want, ahead))
+		w.buf = make([]byte, want)
 	}
 	w.buf, w.at = w.buf[:want], off
 	w.fill()

@@ -42,6 +42,7 @@ type segment struct {
 	closed bool  // nothing is appended any more
 	failed bool  // a write or sync failed: never written or synced again, its live entries move out
 
+	declared  bool // recovery: a later segment says where it ends and how far it was synced
 	stuck     bool // has an entry that could not be read for moving
 	damaged   bool // recovery found damage: becomes .bad instead of being removed
 	live      int  // unacked entries

@@ -44,8 +44,10 @@ func (r *reading) settle(s *segment, pieces []piece, later bool) {
 			t.orphans()
 			t.lay()
 			r.judgeOutside(p.epoch, p.known)
-			if !p.bodyOK {
-				r.damage(s, p.from, p.to, "body of acks") // an ack more or less changes nothing
+			if !p.bodyOK && p.to <= s.synced {
+				r.damage(s, p.from, p.to, "body of acks")
+			} else if !p.bodyOK { // acks wait for the next commit's sync
+				r.tear(s, p.from, p.to)
 			}
 		}
 	}
@@ -241,7 +243,8 @@ func (t *settling) lay() {
 // held no commit: acks and marks, which may be lost without loss where nothing had synced them.
 func (r *reading) judgeOutside(epoch uint64, known bool) {
 	for _, o := range r.outside {
-		harmless := known && epoch <= r.l.state.epoch || o.to-o.from < minCommit
+		unsynced := o.seg.declared && o.from >= o.seg.synced
+		harmless := unsynced || known && epoch <= r.l.state.epoch || o.to-o.from < minCommit
 		if harmless && o.to > o.seg.synced {
 			r.tear(o.seg, o.from, o.to)
 			continue

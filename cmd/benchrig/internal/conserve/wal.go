@@ -146,11 +146,11 @@ func (l *Log) declared(f frame, ends map[uint64]int64) {
 		b = b[1+b[0]:]
 	}
 	for range frameLE.Uint32(f.fields[53:]) {
-		if len(b) < 16 {
+		if len(b) < 24 { // number, end, how far synced
 			return
 		}
 		ends[frameLE.Uint64(b)] = int64(frameLE.Uint64(b[8:]))
-		b = b[16:]
+		b = b[24:]
 	}
 }
 
