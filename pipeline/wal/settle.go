@@ -115,8 +115,8 @@ loop:
 		whole = false
 	}
 	if state < 0 {
-		if whole {
-			r.damage(s, s.end, s.end, "checkpoint: it has no end")
+		if !s.damaged {
+			r.damage(s, s.end, s.end, "checkpoint: it is cut off")
 		}
 		r.complete = r.complete && s.num == r.lastNum+1
 		return i
