@@ -1,9 +1,7 @@
 package wal
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -27,7 +25,6 @@ type reading struct {
 	found     []found
 	complete  bool // the heads of all streams are known: nothing that is lost could have held one that is not
 	lastNum   uint64
-	versions  map[uint64]uint32
 	outside   []span // damaged ranges outside of any commit, not judged yet
 	torn      []span // what was never durable, by segment
 	bad       []string
@@ -59,7 +56,7 @@ type found struct {
 
 func newReading(l *Log, readOnly bool) *reading {
 	l.index, l.nodes, l.nextNum = map[Stream]uint32{}, make([]node, 1), 1
-	return &reading{l: l, rec: &Recovered{}, readOnly: readOnly, ends: map[uint64]segEnd{}, versions: map[uint64]uint32{}}
+	return &reading{l: l, rec: &Recovered{}, readOnly: readOnly, ends: map[uint64]segEnd{}}
 }
 
 // run reads the directory. On failure the caller closes l.segs.
@@ -107,9 +104,6 @@ func (r *reading) list() error {
 			continue
 		}
 		if err := r.peek(num); err != nil {
-			if r.readOnly && errors.Is(err, fs.ErrNotExist) {
-				continue // its owner has just removed it
-			}
 			return fmt.Errorf("segment %d: %w", num, err)
 		}
 	}
