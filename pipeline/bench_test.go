@@ -106,7 +106,7 @@ func BenchmarkSeal(b *testing.B) {
 	for _, rows := range []int{1024, 2048, 4096} {
 		for _, state := range []string{"hot", "cold", "first"} {
 			b.Run(fmt.Sprintf("path=%s/rows=%d/state=%s", cpufeat.Selected(), rows, state), func(b *testing.B) {
-				x := newBench(b, 1, rows, rows*5/2)
+				x := newBench(b, 1, rows, rows*5/4)
 				if state != "first" {
 					x.seal(b, rows)
 					x.count(b)
