@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"path/filepath"
-	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ron-accounting/ron-accounting/canon"
-	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
 	"github.com/ron-accounting/ron-accounting/pipeline/wal"
 )
 
@@ -25,24 +23,42 @@ type walStream struct {
 	Next      uint64 `json:"next,string"`
 	Acked     uint64 `json:"acked,string"`
 	Pending   int    `json:"pending"`
-	Missing   uint64 `json:"missing,string"` // used, not acked, and nowhere
-	Units     uint64 `json:"units,string"`
+	Units     string `json:"units"`
+	Retired   bool   `json:"retired,omitempty"` // of an earlier writer
+}
+
+type walHole struct {
+	Stream string `json:"stream"`
+	From   uint64 `json:"from,string"`
+	To     uint64 `json:"to,string"`
+	Units  string `json:"units,omitempty"` // not there: not known
+}
+
+type walCursor struct {
+	Sink   string `json:"sink"`
+	Stream string `json:"stream"`
+	Seq    uint64 `json:"seq,string"`
 }
 
 // walReport is what inspect says of a directory.
 type walReport struct {
 	Dir         string      `json:"dir"`
 	Writer      string      `json:"writer"`
+	Owner       string      `json:"owner,omitempty"` // process number of the last owner, or the running one
 	WindowS     uint64      `json:"window_s"`
 	Dimensions  []string    `json:"dimensions"`
+	Policy      string      `json:"fsync"`
 	Epoch       uint64      `json:"epoch,string"`
 	CounterFile string      `json:"counter_file,omitempty"`
 	Segments    int         `json:"segments"`
-	SetAside    int         `json:"set_aside"` // damaged segments that a recovery has put away
 	Bytes       int64       `json:"bytes"`
+	SetAside    []string    `json:"set_aside"`
 	Pending     int         `json:"pending"`
+	Torn        int         `json:"torn"` // tails that the next start cuts off: commits that never were
 	Damage      []string    `json:"damage"`
+	Holes       []walHole   `json:"holes"`
 	Streams     []walStream `json:"streams"`
+	Cursors     []walCursor `json:"cursors"`
 }
 
 func newInspectCommand() *cobra.Command {
@@ -50,16 +66,17 @@ func newInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect DIR",
 		Short: "Say what a WAL's directory holds, without changing it",
-		Long: `Inspect reads a WAL's directory by the byte diagram of its documentation, with code that is not the recorder's: writer, window,
-last epoch, and per stream how far it is sealed and acked. Beside a running recorder it shows a moment's state.`,
+		Long: `Inspect reads a WAL's directory: writer, window, last epoch, damage, and per stream how far it is sealed and acked, as the next start would
+find it. It takes no lock: beside a running recorder it shows a moment's state.`,
 		Example: `  benchrig inspect /var/lib/accounting/wal
   benchrig inspect --json /var/lib/accounting/wal`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, _, err := inspectWAL(args[0])
+			in, err := wal.Inspect(wal.Options{Dir: args[0]})
 			if err != nil {
 				return err
 			}
+			r := reportWAL(args[0], in)
 			if asJSON {
 				e := json.NewEncoder(cmd.OutOrStdout())
 				e.SetIndent("", "  ")
@@ -72,104 +89,96 @@ last epoch, and per stream how far it is sealed and acked. Beside a running reco
 	return cmd
 }
 
-func inspectWAL(dir string) (*walReport, *conserve.Log, error) {
-	if kind, err := kindOf(dir); err != nil {
-		return nil, nil, err
-	} else if kind != "wal" {
-		return nil, nil, usagef("%s is a file: want a WAL's directory", dir)
-	}
-	l, err := conserve.ReadLog(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	bad, _ := filepath.Glob(filepath.Join(dir, "*.bad"))
+func reportWAL(dir string, in *wal.Inspection) *walReport {
 	r := &walReport{
-		Dir: dir, Writer: canon.ID(l.Writer).String(), WindowS: l.WindowS, Dimensions: l.Dims, Epoch: l.Epoch, Segments: l.Segments,
-		SetAside: len(bad), Bytes: l.Bytes, Pending: l.Pending(), Damage: append([]string{}, l.Damage...), Streams: []walStream{},
+		Dir: dir, Writer: in.Writer.String(), Owner: in.Owner, WindowS: in.Window, Dimensions: in.Dimensions, Policy: in.Policy.String(), Epoch: in.Epoch,
+		Segments: len(in.Segments), SetAside: append([]string{}, in.SetAside...), Pending: len(in.Pending), Torn: in.Torn,
+		Damage: []string{}, Holes: []walHole{}, Streams: []walStream{}, Cursors: []walCursor{},
 	}
-	if l.FileID != [16]byte{} {
-		r.CounterFile = canon.ID(l.FileID).String()
+	if in.File.ID != [16]byte{} {
+		r.CounterFile = canon.ID(in.File.ID).String()
 	}
-	for _, s := range slices.SortedFunc(maps.Keys(l.Next), func(a, b conserve.Stream) int {
-		return slices.Compare([]byte(string(a.Writer[:])+string(a.Tenant[:])+a.Dimension), []byte(string(b.Writer[:])+string(b.Tenant[:])+b.Dimension))
-	}) {
-		w := walStream{Writer: canon.ID(s.Writer).String(), Tenant: canon.ID(s.Tenant).String(), Dimension: s.Dimension,
-			Next: l.Next[s], Acked: l.Acked[s], Units: l.Units[s]}
-		w.Missing = missing(l, s)
-		for seq := range l.Slices[s] {
-			if seq >= w.Acked {
-				w.Pending++
-			}
+	for _, s := range in.Segments {
+		r.Bytes += s.End
+	}
+	for _, d := range in.Damage {
+		r.Damage = append(r.Damage, fmt.Sprintf("segment %d bytes %d to %d: %s", d.Segment, d.From, d.To, d.What))
+	}
+	for _, h := range in.Holes {
+		hole := walHole{Stream: h.Stream.String(), From: h.From, To: h.To}
+		if h.UnitsKnown {
+			hole.Units = decimal(h.Units)
 		}
-		r.Streams = append(r.Streams, w)
+		r.Holes = append(r.Holes, hole)
 	}
-	return r, l, nil
+	pending := map[wal.Stream]int{}
+	for i := range in.Pending {
+		pending[in.Pending[i].Stream]++
+	}
+	for _, h := range in.Heads {
+		r.Streams = append(r.Streams, walStream{
+			Writer: h.Stream.Writer.String(), Tenant: h.Stream.Tenant.String(), Dimension: h.Stream.Dimension,
+			Next: h.Next, Acked: h.Acked, Pending: pending[h.Stream], Units: decimal(h.Units), Retired: h.Retired,
+		})
+	}
+	for _, c := range in.Cursors {
+		r.Cursors = append(r.Cursors, walCursor{c.Sink, c.Stream.String(), c.Seq})
+	}
+	return r
 }
 
-// missing counts the seqs of a stream that were used, are not acked, are not declared lost and are nowhere.
-func missing(l *conserve.Log, s conserve.Stream) (n uint64) {
-	want := l.Acked[s]
-	for _, seq := range slices.Sorted(maps.Keys(l.Slices[s])) {
-		if seq < want {
-			continue
-		}
-		from := want
-		if v, err := canon.View(l.Slices[s][seq]); err == nil && v.Head().Gap != nil {
-			from = min(seq, max(from, v.Head().Gap.To+1))
-		}
-		n, want = n+seq-from, seq+1
+// decimal writes a count of units.
+func decimal(u wal.Units) string {
+	if u.Hi == 0 {
+		return strconv.FormatUint(u.Lo, 10)
 	}
-	if next := l.Next[s]; next > want {
-		n += next - want
-	}
-	return n
+	return fmt.Sprintf("%d*2^64+%d", u.Hi, u.Lo)
 }
 
 func (r *walReport) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s: writer %s, window %d s, dimensions %v\n", r.Dir, r.Writer, r.WindowS, r.Dimensions)
-	fmt.Fprintf(w, "epoch %d, %d segments, %d bytes, %d slices pending of %d streams; %d segments set aside\n", r.Epoch, r.Segments, r.Bytes, r.Pending, len(r.Streams), r.SetAside)
+	fmt.Fprintf(w, "%s: writer %s, window %d s, fsync %s, dimensions %v\n", r.Dir, r.Writer, r.WindowS, r.Policy, r.Dimensions)
+	fmt.Fprintf(w, "epoch %d, %d segments, %d bytes, %d slices pending of %d streams; %d torn tails, %d segments set aside\n",
+		r.Epoch, r.Segments, r.Bytes, r.Pending, len(r.Streams), r.Torn, len(r.SetAside))
 	if r.CounterFile != "" {
 		fmt.Fprintf(w, "counter file %s\n", r.CounterFile)
 	}
 	for _, d := range r.Damage {
-		fmt.Fprintln(w, "DAMAGE", d, "(or a commit that was cut short)")
+		fmt.Fprintln(w, "DAMAGE", d)
+	}
+	for _, h := range r.Holes {
+		units := "units unknown"
+		if h.Units != "" {
+			units = h.Units + " units"
+		}
+		fmt.Fprintf(w, "HOLE stream %s: seqs %d to %d are missing, %s\n", h.Stream, h.From, h.To, units)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "writer\ttenant\tdimension\tnext\tacked\tpending\tmissing\tunits")
+	fmt.Fprintln(t, "writer\ttenant\tdimension\tnext\tacked\tpending\tunits\t")
 	for _, s := range r.Streams {
-		fmt.Fprintf(t, "%.8s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", s.Writer, s.Tenant, s.Dimension, s.Next, s.Acked, s.Pending, s.Missing, s.Units)
+		old := ""
+		if s.Retired {
+			old = "retired"
+		}
+		fmt.Fprintf(t, "%.8s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", s.Writer, s.Tenant, s.Dimension, s.Next, s.Acked, s.Pending, s.Units, old)
+	}
+	for _, c := range r.Cursors {
+		fmt.Fprintf(t, "sink %s\t%s\tacked to\t%d\n", c.Sink, c.Stream, c.Seq)
 	}
 	return t.Flush()
 }
 
-// verifyWAL walks the chains of what a WAL holds, which may begin anywhere in them, and looks for slices that should be there.
+// verifyWAL walks the chains of what a WAL holds, which may begin anywhere in them, and looks for what should be there.
 func verifyWAL(dir string, w io.Writer) error {
-	r, l, err := inspectWAL(dir)
-	if err != nil {
+	in, err := wal.Verify(wal.Options{Dir: dir})
+	if in == nil {
 		return err
 	}
-	var c chains
-	for s, bodies := range l.Slices {
-		for _, seq := range slices.Sorted(maps.Keys(bodies)) {
-			if seq >= l.Acked[s] {
-				c.add(fmt.Sprintf("stream %v seq %d", s, seq), bodies[seq])
-			}
-		}
-		if n := missing(l, s); n > 0 {
-			c.breaks = append(c.breaks, fmt.Sprintf("stream %v: %d slices that are not acked are missing", s, n))
-		}
+	fmt.Fprintf(w, "%s: WAL of writer %v, %d streams, %d slices pending, %d torn tails\n", dir, in.Writer, len(in.Heads), len(in.Pending), in.Torn)
+	var breaks []string
+	if err != nil {
+		breaks = strings.Split(err.Error(), "\n")
 	}
-	for s, next := range l.Next {
-		if len(l.Slices[s]) == 0 && next > l.Acked[s] {
-			c.breaks = append(c.breaks, fmt.Sprintf("stream %v: %d slices that are not acked are missing", s, next-l.Acked[s]))
-		}
-	}
-	slices.Sort(c.breaks)
-	fmt.Fprintf(w, "%s: WAL of writer %s, %d streams, %d slices pending, %d bytes\n", dir, r.Writer, len(r.Streams), r.Pending, r.Bytes)
-	for _, d := range r.Damage {
-		fmt.Fprintln(w, "note:", d, "(a commit that was cut short, or damage)")
-	}
-	return sayBreaks(w, c.breaks)
+	return sayBreaks(w, breaks)
 }
 
 func newAdoptCommand() *cobra.Command {
@@ -182,25 +191,21 @@ nothing may be added to them: it gets a new writer id, whose streams begin at se
 the ledger holds already is a duplicate there. A counter file of the old writer is set aside at the next start.`,
 		Example: `  benchrig adopt --new-writer /var/lib/accounting/wal`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if !newWriter {
 				return usagef("adopt: want --new-writer, the only way to adopt a directory")
 			}
-			r, _, err := inspectWAL(args[0])
-			if err != nil {
+			if kind, err := kindOf(args[0]); err != nil {
+				return err
+			} else if kind != "wal" {
+				return usagef("adopt: %s is a file: want a WAL's directory", args[0])
+			}
+			old, now, err := wal.Adopt(wal.Options{Dir: args[0]})
+			if errors.Is(err, wal.ErrWALDirUnusable) || now == (canon.ID{}) {
 				return err
 			}
-			l, rec, err := wal.Open(wal.Options{Dir: args[0]}, wal.Identity{WindowS: r.WindowS, Dimensions: r.Dimensions})
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, l.Close()) }()
-			id, err := l.NewWriter()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: writer %v is now %v; %d slices of the old one stay pending\n", args[0], rec.Writer, id, len(rec.Pending))
-			return nil
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: writer %v is now %v\n", args[0], old, now)
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&newWriter, "new-writer", false, "draw a new writer id")

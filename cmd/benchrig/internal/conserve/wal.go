@@ -1,7 +1,6 @@
 package conserve
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -18,14 +17,7 @@ import (
 type Log struct {
 	Epoch    uint64   // of the last commit
 	FileID   [16]byte // the counter file that it belongs to; zeros: none, or not known
-	Writer   [16]byte
-	WindowS  uint64
-	Dims     []string
 	Segments int
-	Bytes    int64
-	Damage   []string                     // bytes behind a segment's last frame that no later segment disowns: a commit that was cut short, or damage
-	Next     map[Stream]uint64            // the seq after the highest ever used
-	Units    map[Stream]uint64            // ever sealed, modulo 2^64
 	Slices   map[Stream]map[uint64][]byte // committed bodies that are still there, acked ones too
 	Acked    map[Stream]uint64            // seqs below are acked
 }
@@ -67,9 +59,9 @@ func ReadLog(dir string) (*Log, error) {
 		return nil, err
 	}
 	slices.Sort(names)
-	l := &Log{Slices: map[Stream]map[uint64][]byte{}, Acked: map[Stream]uint64{}, Next: map[Stream]uint64{}, Units: map[Stream]uint64{}}
+	l := &Log{Slices: map[Stream]map[uint64][]byte{}, Acked: map[Stream]uint64{}}
 	segments := map[uint64][]frame{}
-	ends, lasts, tails := map[uint64]int64{}, map[uint64]int64{}, map[uint64]bool{}
+	ends := map[uint64]int64{}
 	var order []uint64
 	for _, name := range names {
 		num, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(name), ".wal"), 16, 64)
@@ -83,25 +75,18 @@ func ReadLog(dir string) (*Log, error) {
 		if len(b) < 16 || string(b[:8]) != "RONWAL\r\n" || frameLE.Uint32(b[8:]) != 2 {
 			return nil, fmt.Errorf("log %s: not a segment of version 2", name)
 		}
-		var end int64
-		segments[num], end = framesOf(b, num)
-		l.Bytes += end
+		segments[num] = framesOf(b, num)
 		order = append(order, num)
-		lasts[num] = end
-		tails[num] = len(bytes.TrimRight(b[end:], "\x00")) > 0
 		for _, f := range segments[num] {
 			if f.kind == frameSegment && f.whole {
-				l.declared(f, ends)
+				declaredEnds(f, ends)
 			}
 		}
 	}
 	l.Segments = len(order)
 	for _, num := range order {
-		fs := segments[num]
 		end, cut := ends[num]
-		if tails[num] && (!cut || lasts[num] < ends[num]) {
-			l.Damage = append(l.Damage, fmt.Sprintf("segment %d: no frame at offset %d, but bytes", num, lasts[num]))
-		}
+		fs := segments[num]
 		if cut {
 			fs = slices.DeleteFunc(fs, func(f frame) bool { return f.off >= end })
 		}
@@ -110,39 +95,34 @@ func ReadLog(dir string) (*Log, error) {
 	return l, nil
 }
 
-// framesOf walks a segment's frames, up to the first place that holds none, and returns that too.
-func framesOf(b []byte, num uint64) (out []frame, end int64) {
-	off := 16
-	for off+68 <= len(b) {
+// framesOf walks a segment's frames, up to the first place that holds none.
+func framesOf(b []byte, num uint64) (out []frame) {
+	for off := 16; off+68 <= len(b); {
 		h := b[off:]
 		fields, body := int(frameLE.Uint16(h[6:])), int(frameLE.Uint32(h[8:]))
 		head := 64 + fields + 4
 		if frameLE.Uint32(h) != 0x025752FE || frameLE.Uint64(h[16:]) != num || frameLE.Uint64(h[24:]) != uint64(off) || head > len(h) ||
 			crc32.Checksum(h[:head-4], frameCRC) != frameLE.Uint32(h[head-4:]) || body > len(h)-head {
-			break
+			return out
 		}
 		f := frame{kind: h[4], flags: h[5], off: int64(off), fields: h[64 : head-4], body: h[head : head+body]}
 		f.whole = body == 0 || blake3.Sum256(f.body) == [32]byte(h[32:64])
 		out = append(out, f)
 		off += head + body
 	}
-	return out, int64(off)
+	return out
 }
 
-// declared notes what a segment's header says of the directory, and where the older segments end.
-func (l *Log) declared(f frame, ends map[uint64]int64) {
+// declaredEnds notes where a segment's header says that the older ones end.
+func declaredEnds(f frame, ends map[uint64]int64) {
 	if len(f.fields) != 57 {
 		return
 	}
-	copy(l.Writer[:], f.fields)
-	l.WindowS = frameLE.Uint64(f.fields[40:])
-	l.Dims = nil
 	b := f.body
 	for range frameLE.Uint32(f.fields[49:]) {
 		if len(b) == 0 || int(b[0]) >= len(b) {
 			return
 		}
-		l.Dims = append(l.Dims, string(b[1:1+b[0]]))
 		b = b[1+b[0]:]
 	}
 	for range frameLE.Uint32(f.fields[53:]) {
@@ -168,7 +148,6 @@ func (l *Log) segment(fs []frame) {
 					break
 				}
 				l.ack(s, frameLE.Uint64(rest[1+8+32+8+8+16:]))
-				l.used(s, frameLE.Uint64(rest[1:]), frameLE.Uint64(rest[1+8+32+8+8:]))
 				b = rest[1+8+32+8+8+16+8+16:]
 			}
 		case frameAcks:
@@ -259,14 +238,6 @@ func (l *Log) entry(f frame) {
 		}
 	}
 	l.Slices[s][seq] = f.body
-	l.used(s, seq+1, frameLE.Uint64(f.fields[16+16+8+8+32+16:]))
-}
-
-// used notes how far a stream's seqs have come, and its units up to there.
-func (l *Log) used(s Stream, next, units uint64) {
-	if next > l.Next[s] {
-		l.Next[s], l.Units[s] = next, units
-	}
 }
 
 // AddMissing enters the log's slices that the book does not hold yet.
