@@ -28,9 +28,10 @@ type durable struct {
 	full    error // why the last seal left streams for want of that
 	failed  error // why the last commit failed
 	corrupt uint64
-	retired []*stream // chains of earlier writers that have slices pending
-	waiting []*repair // streams that wait for what the first required sink holds
-	backlog []*pending
+	retired []*stream    // chains of earlier writers that have slices pending
+	waiting []*repair    // streams that wait for what the first required sink holds
+	backlog []*pending   // recovered slices, until they are on their way
+	sampled []wal.Stream // streams to ask the sink about at Open
 }
 
 // walRoom takes stock of what a seal may write.

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -410,6 +412,39 @@ func TestClonedDirectoryIsRefused(t *testing.T) {
 	o.Sinks = []export.Sink{{Name: "ledger", Exporter: l, Required: true}}
 	if _, err := Open(o); !errors.Is(err, ErrCloned) || !strings.Contains(err.Error(), "adopt --new-writer") {
 		t.Errorf("got %v, want ErrCloned naming the way out", err)
+	}
+}
+
+// TestRestoredDirectoryIsRefused: an older copy without anything pending.
+func TestRestoredDirectoryIsRefused(t *testing.T) {
+	l := &tipLedger{}
+	o := macronode(t.TempDir())
+	p := open(t, o, l)
+	p.count(t, 1, 1, 5)
+	flush(t, p)
+	p.mustClose(t)
+	old := t.TempDir()
+	if err := os.CopyFS(filepath.Join(old, "wal"), os.DirFS(o.WAL.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	p = open(t, o, l)
+	p.count(t, 1, 1, 6)
+	flush(t, p)
+	p.mustClose(t)
+	o.WAL.Dir = filepath.Join(old, "wal")
+	o.Sinks = []export.Sink{{Name: "ledger", Exporter: l, Required: true}}
+	if _, err := Open(o); !errors.Is(err, ErrCloned) {
+		t.Errorf("got %v, want ErrCloned", err)
+	}
+	if _, _, err := wal.Adopt(*o.WAL); err != nil {
+		t.Fatal(err)
+	}
+	p = open(t, o, l)
+	p.count(t, 1, 1, 7)
+	flush(t, p)
+	p.mustClose(t)
+	if l.units() != 18 {
+		t.Errorf("after adopt the ledger holds %d units, want 18", l.units())
 	}
 }
 

@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -185,6 +187,12 @@ func (p *Pipeline) restorePending(rec *wal.Recovered) error {
 		}
 	}
 	p.tracker.add(0, len(rec.Pending))
+	latest := slices.SortedFunc(maps.Values(heads), func(a, b *wal.Head) int { return cmp.Compare(b.SealedAtMS, a.SealedAtMS) })
+	for _, h := range latest[:min(len(latest), tipSample)] {
+		if repairs[h.Stream] == nil && !h.Retired {
+			p.sampled = append(p.sampled, h.Stream)
+		}
+	}
 	return nil
 }
 

@@ -49,11 +49,14 @@ func (p *Pipeline) tipper() export.Tipper {
 	return nil
 }
 
-// compareTips asks the first required sink for the tips of the streams with pending slices: those that it holds are acked, a sink ahead of the
-// WAL is refused. What it does not answer in time is left to the lanes, which find out by putting.
+// tipSample is how many streams without pending slices are asked for, those that were sealed last: a clone shows in any that has gone on.
+const tipSample = 64
+
+// compareTips asks the first required sink for the tips of the streams with pending slices, and of some others: what it holds is acked, a sink
+// ahead of the WAL is refused, one that has lost its tail is an alarm. What it does not answer in time is left to the lanes, which find out by putting.
 func (p *Pipeline) compareTips() error {
 	t := p.tipper()
-	if t == nil || len(p.backlog) == 0 {
+	if t == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), tipBudget)
@@ -66,24 +69,30 @@ func (p *Pipeline) compareTips() error {
 		}
 		runs[q.stream.name] = append(runs[q.stream.name], q)
 	}
+	for _, s := range p.sampled {
+		if name := export.Stream(s); runs[name] == nil {
+			names = append(names, name)
+		}
+	}
+	p.sampled = nil
 	tips := askTips(ctx, t, names)
 	var left []*pending
 	m := p.marks()
 	for i, name := range names {
 		run, t := runs[name], tips[i]
-		if t.err != nil || !t.ok {
+		h, ok := p.wal.Head(wal.Stream(name))
+		if t.err != nil || !ok {
 			left = append(left, run...)
 			continue
 		}
-		last := run[len(run)-1]
-		if t.seq > last.seq {
-			return fmt.Errorf("%w: stream %v: the ledger's tip is seq %d, the WAL's %d", ErrCloned, name, t.seq, last.seq)
+		if err := p.compareTip(&h, t); err != nil {
+			return err
 		}
 		for _, q := range run {
-			if q.seq == t.seq && q.digest != t.digest {
+			if t.ok && q.seq == t.seq && q.digest != t.digest {
 				return fmt.Errorf("%w: stream %v seq %d: the ledger has %.15s, the WAL %.15s: %w", ErrCloned, name, q.seq, t.digest, q.digest, export.ErrConflict)
 			}
-			if q.seq > t.seq || p.required > 1 {
+			if !t.ok || q.seq > t.seq || p.required > 1 {
 				left = append(left, q) // a second required sink may lack it
 				continue
 			}
@@ -95,6 +104,32 @@ func (p *Pipeline) compareTips() error {
 	p.markPool.Put(m)
 	p.backlog = left
 	return nil
+}
+
+// compareTip refuses a sink that is ahead of a stream's head, and notes one that is behind what it has acked.
+func (p *Pipeline) compareTip(h *wal.Head, t tip) error {
+	next := uint64(0)
+	if t.ok {
+		next = t.seq + 1
+	}
+	switch {
+	case next > h.Next:
+		return fmt.Errorf("%w: stream %v: the ledger's tip is seq %d, the WAL's %d", ErrCloned, h.Stream, t.seq, h.Next-1)
+	case next == h.Next && t.ok && h.Known && t.digest != h.Digest:
+		return fmt.Errorf("%w: stream %v seq %d: the ledger has %.15s, the WAL %.15s: %w", ErrCloned, h.Stream, t.seq, t.digest, h.Digest, export.ErrConflict)
+	case next < h.Acked:
+		err := lostTail(h, next)
+		p.log.Error("the ledger has lost slices that it had acked", "err", err)
+		p.sinkMu.Lock()
+		p.halted = errors.Join(p.halted, err)
+		p.judgeSinks()
+		p.sinkMu.Unlock()
+	}
+	return nil
+}
+
+func lostTail(h *wal.Head, next uint64) error {
+	return fmt.Errorf("%w: stream %v: acked were %d slices, the ledger holds %d: benchrig replay mends it", export.ErrGap, h.Stream, h.Acked, next)
 }
 
 // askTips asks for many tips at once.
@@ -207,7 +242,7 @@ func (p *Pipeline) settleRepair(r *repair, t tip) error {
 	case next > r.head.Next:
 		return fmt.Errorf("%w: stream %v: the ledger's tip is seq %d, the WAL's %d", ErrCloned, s.name, t.seq, r.head.Next-1)
 	case next < r.head.Acked:
-		return fmt.Errorf("%w: stream %v: acked were %d slices, the ledger holds %d: benchrig replay mends it", export.ErrGap, s.name, r.head.Acked, next)
+		return lostTail(&r.head, next)
 	}
 	var above []*pending
 	for _, q := range r.pending {

@@ -140,6 +140,9 @@ func (p *Pipeline) hooks(sink int) lane.Hooks {
 				p.optionalHalted(sink, l, seq, err)
 				return
 			}
+			if p.wal != nil && errors.Is(err, export.ErrConflict) {
+				err = fmt.Errorf("%w: %w", ErrCloned, err)
+			}
 			p.log.Error("lane halted", "sink", p.o.Sinks[sink].Name, "stream", l.Stream(), "seq", seq, "err", err)
 			p.sinkState(sink, err)
 		},
