@@ -43,13 +43,14 @@ func (l *Log) heal() error {
 	if l.cur.closed || l.cur.failed {
 		return l.rotate(0, true, nil)
 	}
-	l.mu.Lock()
-	left := slices.ContainsFunc(l.segs, func(s *segment) bool { return s.failed && s.live > 0 && !s.stuck })
-	l.mu.Unlock()
-	if left {
-		return l.rotate(0, true, nil)
+	left, _ := l.collect(func(s *segment, _ int64) bool { return s.failed })
+	var frame []byte
+	for i := range left {
+		if _, _, err := l.fetch(&left[i], &frame); err == nil {
+			return l.rotate(0, true, nil)
+		}
 	}
-	return nil
+	return nil // nothing is left there, or nothing that can be read
 }
 
 // tidy is the part of Maintain that follows a commit.
@@ -365,6 +366,9 @@ func (l *Log) fetch(m *move, scratch *[]byte) (e meta, body []byte, err error) {
 	size := int(entryFrameSize(m.key.Dimension, int(m.n.body)))
 	*scratch = slices.Grow((*scratch)[:0], size)[:size]
 	got, err := m.n.seg.f.ReadAt(*scratch, m.n.off)
+	if got < size {
+		got, err = m.n.seg.f.ReadAt(*scratch, m.n.off) // some errors pass
+	}
 	if got == size {
 		var t names
 		if h, ok := parseHeader(*scratch, m.n.seg.version, m.n.seg.num, m.n.off); ok && h.kind == kindEntry && h.digest == m.n.digest && h.size() == int64(size) {

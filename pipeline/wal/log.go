@@ -293,7 +293,11 @@ func readBody(s *segment, off int64, size int, want *canon.Digest, dst []byte) (
 	start := len(dst)
 	dst = append(dst, make([]byte, size)...)
 	body := dst[start:]
-	if n, err := s.f.ReadAt(body, off); n < size {
+	n, err := s.f.ReadAt(body, off)
+	if n < size {
+		n, err = s.f.ReadAt(body, off) // some errors pass
+	}
+	if n < size {
 		return dst[:start], fmt.Errorf("%w: segment %d offset %d: read %d of %d bytes: %w", ErrWALCorrupt, s.num, off, n, size, err)
 	}
 	if got := digestOf(body); got != *want {
