@@ -47,7 +47,10 @@ func crashRun(t *testing.T, seed uint64, n int) (done int) {
 	}
 	tap.Set(vfs.Rule{Op: vfs.OpAny, Match: cut})
 	for done < n && !t.Failed() {
-		switch k := rng.IntN(20); {
+		if got := l.Stats().Entries; got != m.pending() {
+			t.Fatalf("seed %d: got %d pending entries, want %d", seed, got, m.pending())
+		}
+		switch k := rng.IntN(21); {
 		case k < 11:
 			c := m.unsettled
 			if c == nil {
@@ -93,7 +96,19 @@ func crashRun(t *testing.T, seed uint64, n int) (done int) {
 					t.Fatalf("seed %d: reopened after %v: %v", seed, err, err)
 				}
 			}
-		case k == 19 && m.unsettled == nil && rng.IntN(5) == 0:
+		case k == 20: // the process is killed, the machine runs on
+			disk.FailSync(0, nil)
+			_ = l.release()
+			l, rec = mustOpen(t, o)
+			if err := m.diff(rec, true); err != nil {
+				t.Fatalf("seed %d: killed: %v", seed, err)
+			}
+			for _, h := range rec.Heads { // acks that were not written are forgotten
+				if s := m.streams[h.Stream]; s != nil {
+					s.acked = h.Acked
+				}
+			}
+		case k == 19 && m.unsettled == nil && rng.IntN(2) == 0:
 			disk.FailSync(0, nil)
 			tap.Set() // the model has no writer that is half there
 			id, err := l.NewWriter()

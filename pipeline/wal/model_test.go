@@ -169,3 +169,15 @@ func (m *model) randomCommit(rng *rand.Rand) *Commit {
 	}
 	return c
 }
+
+// pending counts the entries that are not acked.
+func (m *model) pending() (n int) {
+	for _, s := range m.streams {
+		for seq := s.acked; seq < s.next; seq++ {
+			if !s.superseded[seq] {
+				n++
+			}
+		}
+	}
+	return n
+}
