@@ -28,7 +28,13 @@ type Crash struct {
 	locked map[string]bool
 	limit  int64 // bytes of all files; 0: none
 	syncs  int
-	fail   map[int]error // the nth sync of a file from now
+	fail   failure
+}
+
+// failure says which syncs of a file fail.
+type failure struct {
+	n, times int
+	err      error
 }
 
 type inode struct {
@@ -64,12 +70,36 @@ func (c *Crash) SetLimit(bytes int64) {
 	c.mu.Unlock()
 }
 
-// FailSync lets the nth Sync or Datasync from now on (1: the next) fail with err, as a kernel does it: what was to be written is lost,
-// although it is still read back, and the next sync of the file succeeds without it.
-func (c *Crash) FailSync(n int, err error) {
+// FailSync lets the nth Sync or Datasync from now on (1: the next) and times-1 more fail with err, as a kernel does it: what was to be written is
+// lost, although it is still read back, and the next sync of the file succeeds without it. With times 0 none fails any more.
+func (c *Crash) FailSync(n, times int, err error) {
 	c.mu.Lock()
-	c.syncs, c.fail = 0, map[int]error{n: err}
+	c.syncs, c.fail = 0, failure{n, times, err}
 	c.mu.Unlock()
+}
+
+// Fork returns a copy in which nothing has been lost, but the locks: the owner was killed, the machine runs on. What was not synced still is not.
+func (c *Crash) Fork() *Crash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	nodes := map[*inode]*inode{}
+	fork := func(n *inode) *inode {
+		if nodes[n] == nil {
+			nodes[n] = &inode{dir: n.dir, perm: n.perm, data: slices.Clone(n.data), synced: slices.Clone(n.synced), gone: slices.Clone(n.gone)}
+		}
+		return nodes[n]
+	}
+	out := &Crash{now: map[string]*inode{}, synced: map[string]*inode{}, locked: map[string]bool{}, limit: c.limit}
+	for name, n := range c.now {
+		out.now[name] = fork(n)
+	}
+	for name, n := range c.synced {
+		out.synced[name] = fork(n)
+	}
+	for _, op := range c.ops {
+		out.ops = append(out.ops, nameOp{op.from, op.to, fork(op.node)})
+	}
+	return out
 }
 
 // Clone returns the file system after a power cut. Of each sector and each name that was not synced, keep in 100 survive, chosen by rng.
@@ -403,9 +433,9 @@ func (f *crashFile) Datasync() error {
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	f.c.syncs++
-	if err := f.c.fail[f.c.syncs]; err != nil {
+	if x := f.c.fail; f.c.syncs >= x.n && f.c.syncs < x.n+x.times {
 		f.n.gone = slices.Clone(f.n.data)
-		return pathErr("fdatasync", f.name, err)
+		return pathErr("fdatasync", f.name, x.err)
 	}
 	f.n.sync()
 	return nil

@@ -42,6 +42,10 @@ func crashRun(t *testing.T, seed uint64, n int) (done int) {
 				done++
 				checkClone(t, disk.Clone(keep, rng), m.clone(), seed, done)
 			}
+			if rng.IntN(3) == 0 {
+				done++
+				checkKilled(t, disk.Fork(), m.clone(), seed, done)
+			}
 		}
 		return false
 	}
@@ -57,7 +61,7 @@ func crashRun(t *testing.T, seed uint64, n int) (done int) {
 				c = m.randomCommit(rng)
 			}
 			if rng.IntN(10) == 0 {
-				disk.FailSync(1+rng.IntN(3), syscall.EIO)
+				disk.FailSync(1+rng.IntN(3), 1+rng.IntN(3), syscall.EIO)
 			}
 			m.unsettled = c
 			err := l.Append(c)
@@ -84,7 +88,7 @@ func crashRun(t *testing.T, seed uint64, n int) (done int) {
 		case k < 18:
 			_ = l.Maintain() // its failures show later, if they matter
 		case k == 18 && m.unsettled == nil:
-			disk.FailSync(0, nil)
+			disk.FailSync(0, 0, nil)
 			if err := l.Close(); err == nil {
 				l, rec = mustOpen(t, o)
 				if err := m.diff(rec, false); err != nil {
@@ -97,7 +101,7 @@ func crashRun(t *testing.T, seed uint64, n int) (done int) {
 				}
 			}
 		case k == 20: // the process is killed, the machine runs on
-			disk.FailSync(0, nil)
+			disk.FailSync(0, 0, nil)
 			_ = l.release()
 			l, rec = mustOpen(t, o)
 			if err := m.diff(rec, true); err != nil {
@@ -109,7 +113,7 @@ func crashRun(t *testing.T, seed uint64, n int) (done int) {
 				}
 			}
 		case k == 19 && m.unsettled == nil && rng.IntN(2) == 0:
-			disk.FailSync(0, nil)
+			disk.FailSync(0, 0, nil)
 			tap.Set() // the model has no writer that is half there
 			id, err := l.NewWriter()
 			if err != nil {
@@ -169,4 +173,23 @@ func checkClone(t *testing.T, disk *vfs.Crash, m *model, seed uint64, number int
 		t.Errorf("seed %d clone %d, cut after recovery: %v", seed, number, err)
 	}
 	_ = l.release()
+}
+
+// checkKilled recovers from what a killed process leaves, and cuts the power then: what recovery has told must be durable, although it may have
+// come from a page cache whose sync had failed.
+func checkKilled(t *testing.T, disk *vfs.Crash, m *model, seed uint64, number int) {
+	o := testOptions(disk)
+	for _, what := range []string{"killed", "killed and cut"} {
+		l, rec, err := Open(o, testIdentity)
+		if err == nil {
+			err = m.diff(rec, true)
+			checkBodies(t, l, rec)
+			_ = l.release()
+		}
+		if err != nil {
+			t.Errorf("seed %d clone %d, %s: %v", seed, number, what, err)
+			return
+		}
+		o.FS = disk.Clone(0, rand.New(rand.NewPCG(seed, uint64(number))))
+	}
 }
