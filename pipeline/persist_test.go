@@ -448,6 +448,35 @@ func TestRestoredDirectoryIsRefused(t *testing.T) {
 	}
 }
 
+// TestNewBootGetsANewWriter: with fsync by interval or never, commits that were exported may be gone after the machine went down.
+func TestNewBootGetsANewWriter(t *testing.T) {
+	for _, policy := range []wal.Policy{wal.OnSeal, wal.Interval, wal.Never} {
+		l, boot := &ledger{}, byte(1)
+		o := macronode(t.TempDir())
+		o.WAL.Fsync = policy
+		o.WAL.BootID = func() [16]byte { return [16]byte{boot} }
+		p := open(t, o, l)
+		writer := p.Writer()
+		p.count(t, 1, 1, 5)
+		flush(t, p)
+		l.set(errDown)
+		p.count(t, 1, 1, 7)
+		_ = p.Close(context.Background())
+		l.set(nil)
+		boot = 2
+		p = open(t, o, l)
+		if kept := p.Writer() == writer; kept != (policy == wal.OnSeal) {
+			t.Errorf("fsync %v: the writer was kept: %v", policy, kept)
+		}
+		p.count(t, 1, 1, 11)
+		flush(t, p)
+		if u := balanced(t, p); u.Recorded != 23 || u.Acked != 23 || l.units() != 23 {
+			t.Errorf("fsync %v: %+v, the ledger holds %d, want 23", policy, u, l.units())
+		}
+		p.mustClose(t)
+	}
+}
+
 func TestOptionalSinkIsLeftBehindAndHoldsNothing(t *testing.T) {
 	l, slow := &ledger{}, &ledger{}
 	slow.set(errDown)

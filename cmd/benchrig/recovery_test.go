@@ -54,6 +54,21 @@ func TestCrash(t *testing.T) {
 	t.Log(stdout)
 }
 
+func TestPowerCut(t *testing.T) {
+	if raceEnabled {
+		t.Skip("no counter file under the race detector")
+	}
+	t.Setenv(asBenchrig, "1")
+	code, stdout, stderr := exec(t, "crash", "--power-cut", "--iterations", "20")
+	if code != exitOK {
+		t.Fatalf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	if strings.HasPrefix(stdout, "SKIPPED") {
+		t.Skip(stdout)
+	}
+	t.Log(stdout)
+}
+
 // downSink refuses everything.
 type downSink struct{}
 
