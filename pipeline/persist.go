@@ -212,19 +212,27 @@ func (p *Pipeline) walAcked(sink int, m *ackMarks) {
 	p.markPool.Put(m)
 }
 
+// hostCursor is the cursor of a host that takes the slices itself; no sink can have that name.
+const hostCursor = "(host)"
+
 // handedOver ends slices that the host has taken: with New.
 func (p *Pipeline) handedOver(out []*pending) {
 	m := p.marks()
 	for _, q := range out {
 		m.done(q)
+		m.cursor(q)
 		p.finish(q)
 		q.hold.Store(1)
 		p.releasePending(q)
 	}
-	if m != nil {
-		p.wal.AckBatch(m.acked)
-		p.markPool.Put(m)
+	if m == nil {
+		return
 	}
+	if err := p.wal.SetCursors(hostCursor, m.cursors); err != nil {
+		p.log.Error("cursor not kept", "err", err)
+	}
+	p.wal.AckBatch(m.acked)
+	p.markPool.Put(m)
 }
 
 // judgeWAL sets wal_ok by what is known. Under sealMu.

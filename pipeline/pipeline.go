@@ -103,6 +103,8 @@ func build(o Options, open bool) (*Pipeline, error) {
 		}
 		p.resume(p.backlog)
 		p.backlog = nil
+	} else if len(p.waiting) > 0 {
+		p.repairAll(context.Background()) // New: the host holds what it was handed
 	}
 	p.publish()
 	return p, nil

@@ -198,9 +198,9 @@ func (p *Pipeline) repairAll(ctx context.Context) bool {
 	var tips []tip
 	if t := p.tipper(); t != nil {
 		tips = askTips(ctx, t, names)
-	} else { // a sink that can't be asked holds what it has acked
+	} else {
 		for _, r := range p.waiting {
-			tips = append(tips, tip{ok: r.head.Acked > 0, seq: r.head.Acked - 1, digest: r.head.Digest})
+			tips = append(tips, p.ackedTip(&r.head))
 		}
 	}
 	p.sealMu.Lock()
@@ -229,6 +229,25 @@ func (p *Pipeline) repairAll(ctx context.Context) bool {
 	p.judgeSinks()
 	p.sinkMu.Unlock()
 	return len(left) == 0
+}
+
+// ackedTip is the tip of a sink that can't be asked: it holds what it has acked.
+func (p *Pipeline) ackedTip(h *wal.Head) tip {
+	if h.Acked == 0 {
+		return tip{}
+	}
+	name := hostCursor
+	for _, s := range p.o.Sinks {
+		if s.Required {
+			name = s.Name
+			break
+		}
+	}
+	seq, digest, ok := p.wal.Cursor(name, h.Stream)
+	if !ok || seq+1 != h.Acked {
+		return tip{err: fmt.Errorf("accounting: sink %s has no Tip, and the digest of its last slice is not in the WAL", name)}
+	}
+	return tip{seq: seq, digest: digest, ok: true}
 }
 
 // settleRepair decides by the sink's tip what becomes of a stream with a hole: what the sink holds is acked; a hole above it is declared by a gap,
@@ -278,7 +297,11 @@ func (p *Pipeline) settleRepair(r *repair, t tip) error {
 		if next == r.head.Next && t.ok {
 			s.prev, s.hasPrev = t.digest, true
 		}
-		p.resume(above)
+		if len(p.routers) == 0 {
+			p.backlog = append(p.backlog, above...) // the host takes them with the next SealNow
+		} else {
+			p.resume(above)
+		}
 		return nil
 	}
 	g := &canon.Gap{From: next, To: s.next - 1, Reason: "wal_damage"}

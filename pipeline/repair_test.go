@@ -210,3 +210,64 @@ func TestLedgerThatLostItsTailHaltsTheStream(t *testing.T) {
 		t.Errorf("the ledger holds %d units, want 110", l.units())
 	}
 }
+
+// TestHoleWithoutATipper: a sink that can't be asked holds what it has acked.
+func TestHoleWithoutATipper(t *testing.T) {
+	l, o := &ledger{}, macronode(t.TempDir())
+	p := open(t, o, l)
+	p.count(t, 1, 1, 1)
+	flush(t, p)
+	l.set(errDown)
+	var made []canon.SealedSlice
+	for n := uint64(10); n < 10000; n *= 10 {
+		p.count(t, 1, 1, n)
+		made = append(made, p.mustSeal(t)...)
+	}
+	_ = p.Close(context.Background())
+	l.set(nil)
+	damage(t, o.WAL.Dir, made[1])
+	p = open(t, o, l)
+	awaitStream(t, p)
+	p.count(t, 1, 1, 10000)
+	flush(t, p)
+	p.mustClose(t)
+	chain := l.chain(t)
+	if err := canon.VerifyChain(chain); err != nil || l.units() != 11011 {
+		t.Errorf("%d slices, %d units, %v, want 11011 units", len(chain), l.units(), err)
+	}
+}
+
+// TestHostTakesWhatSurvivesAHole: with New throughout.
+func TestHostTakesWhatSurvivesAHole(t *testing.T) {
+	o := macronode(t.TempDir())
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.count(t, 1, 1, 1)
+	chain := p.mustSeal(t)
+	p.mustClose(t)
+	l := &ledger{}
+	l.set(errDown)
+	p = open(t, o, l) // leaves three pending
+	var made []canon.SealedSlice
+	for n := uint64(10); n < 10000; n *= 10 {
+		p.count(t, 1, 1, n)
+		made = append(made, p.mustSeal(t)...)
+	}
+	_ = p.Close(context.Background())
+	damage(t, o.WAL.Dir, made[1])
+	if p, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	chain = append(chain, p.mustSeal(t)...)
+	p.count(t, 1, 1, 5)
+	chain = append(chain, p.mustSeal(t)...)
+	if u := balanced(t, p); u.Recorded != 1116 || u.Gap != 100 || u.Pending != 0 {
+		t.Errorf("%+v, want 1116 recorded and 100 in the gap", u)
+	}
+	p.mustClose(t)
+	if err := canon.VerifyChain(chain); err != nil || len(chain) != 4 {
+		t.Errorf("%d slices, %v", len(chain), err)
+	}
+}
