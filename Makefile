@@ -3,7 +3,7 @@ GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 QEMU_PKGS := ./internal/asm/... ./internal/cpufeat/... ./canon/... ./shardmap/...
 
-.PHONY: check test lint race test-purego test-oracle test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate crash tune release-perf
+.PHONY: check test lint race test-purego test-oracle test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate crash fleet tune release-perf
 
 check: lint test race gen-check
 
@@ -56,3 +56,6 @@ crash:
 
 tune:
 	$(GO) run ./internal/asm/tune
+
+fleet:
+	RON_ACC_LONG=1 $(GO) test -run 'TestFleet|TestCluster' -v ./pipeline/export/jetstream
