@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"runtime/pprof"
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/canon"
@@ -93,7 +94,9 @@ func (p *Pipeline) commit(mode sealMode, rows int) error {
 
 // append writes the staged commit. Its slices are durable, by policy, if it returns nil.
 func (p *Pipeline) append() error {
+	back := p.inWAL()
 	err := p.wal.Append(&p.staged)
+	back()
 	p.unknown = errors.Is(err, wal.ErrOutcomeUnknown)
 	p.failed = err
 	if err != nil {
@@ -260,6 +263,7 @@ func (p *Pipeline) judgeWAL() {
 // walLoop keeps the WAL in shape, and settles or makes up for commits that failed, without waiting for the next boundary.
 func (p *Pipeline) walLoop() {
 	defer p.done.Done()
+	pprof.SetGoroutineLabels(walLabels)
 	t := time.NewTicker(maintainEvery)
 	defer t.Stop()
 	for {

@@ -30,6 +30,7 @@ type outcome struct {
 // sealer is the scratch memory of one seal, kept for the next. Guarded by Pipeline.sealMu.
 type sealer struct {
 	epoch      uint64 // number of this process's seals
+	ticking    bool   // the goroutine that seals is the ticker's own
 	generation uint64 // of the shard map's row numbers
 	adopted    int    // rows of that generation taken into the streams' orders
 	room       int    // slices that the pending queue may still take

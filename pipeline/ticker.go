@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"runtime/pprof"
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/shardmap"
@@ -42,6 +43,7 @@ func (p *Pipeline) stopTicker() {
 
 func (p *Pipeline) tickLoop() {
 	defer p.done.Done()
+	pprof.SetGoroutineLabels(sealLabels)
 	for {
 		p.sealMu.Lock()
 		sleep := p.roll.untilNext(p.o.Clock.Now(), mostSleep)
@@ -54,7 +56,9 @@ func (p *Pipeline) tickLoop() {
 		case <-t.C:
 		}
 		p.sealMu.Lock()
+		p.s.ticking = true
 		p.catchUp()
+		p.s.ticking = false
 		p.sealMu.Unlock()
 	}
 }
@@ -108,6 +112,7 @@ func (p *Pipeline) rollover(now time.Time) {
 // figuresLoop computes the conservation figures once a second, samples Record's latency, and keeps the gauges.
 func (p *Pipeline) figuresLoop() {
 	defer p.done.Done()
+	pprof.SetGoroutineLabels(sealLabels)
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {

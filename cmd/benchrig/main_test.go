@@ -78,6 +78,12 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"gate", "--baseline", "missing.json"}, []string{"missing.json", "--write-baseline"}},
 		{[]string{"gate", "--against", "no-such-ref"}, []string{"no-such-ref", "git fetch"}},
 		{[]string{"gate", "--against", "HEAD", "--count", "3"}, []string{"at least 10"}},
+		{[]string{"capture", "cpu"}, []string{"-- run"}},
+		{[]string{"capture", "cpu", "run", "w1"}, []string{"-- run"}},
+		{[]string{"capture", "cpu,smell", "--", "run", "w1"}, []string{"smell", "fgprof", "perf"}},
+		{[]string{"capture", "cpu,cpu", "--", "run", "w1"}, []string{"twice"}},
+		{[]string{"capture", "cpu", "--", "run", "w9"}, []string{`"w9"`}},
+		{[]string{"capture", "cpu", "--", "run", "w1", "--bogus"}, []string{"--bogus"}},
 		{[]string{"verify"}, []string{"arg"}},
 		{[]string{"ledger", "usage"}, []string{"--file"}},
 		{[]string{"ledger", "usage", "--file", "x", "--group", "colour"}, []string{"colour", "tenant"}},
@@ -298,6 +304,15 @@ func example(t *testing.T, args []string) {
 		return // needs what is not here, or is a minute's work: the tests of the parts stand for it
 	case args[0] == "run":
 		args = append(args, "--duration", "1s", "--quiet")
+	case args[0] == "capture":
+		if _, err := osexec.LookPath("perf"); err != nil && slices.Contains(args, "perf") {
+			return
+		}
+		args = append(args, "--duration", "1s", "--quiet")
+		if slices.Contains(args, "perf") { // it starts this program anew, which here is the test
+			args = append(slices.DeleteFunc(args, func(a string) bool { return a == "perf" }), "--sink", "memory")
+			args = slices.Insert(args, 1, "block")
+		}
 	case args[0] == "bench":
 		args = append(args, "--benchtime", "1ms")
 	case slices.Contains(args, "--baseline"):

@@ -16,6 +16,7 @@ func subcommands() []*cobra.Command {
 		newRunCommand(),
 		newBenchCommand(),
 		newGateCommand(),
+		newCaptureCommand(),
 		newCrashCommand(),
 		newCrashChildCommand(),
 		newVerifyCommand(),

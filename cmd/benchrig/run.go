@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	accounting "github.com/ron-accounting/ron-accounting"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/capture"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/live"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/report"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
@@ -23,10 +25,14 @@ import (
 type runOutput struct {
 	json, report string
 	quiet        bool
+	capture      *capture.Plan
 }
 
-func newRunCommand() *cobra.Command {
-	var out runOutput
+func newRunCommand() *cobra.Command { return newRunCommandWith(nil) }
+
+// newRunCommandWith is run, with a capture of each workload where plan is not nil.
+func newRunCommandWith(plan *capture.Plan) *cobra.Command {
+	out := runOutput{capture: plan}
 	var config string
 	cmd := &cobra.Command{
 		Use:   "run [w1|w2|w3|w4|all]",
@@ -142,12 +148,13 @@ func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, st
 		human = stderr
 	}
 	var results []*result.Result
+	var flames []report.Flame
 	var failed []error // what did not run; the others are reported all the same
 	for _, set := range sets {
 		if ctx.Err() != nil {
 			break
 		}
-		r, err := runOne(ctx, set, out.quiet, human, stderr)
+		r, flame, err := runOne(ctx, set, out, human, stderr)
 		if bad := new(accounting.OptionError); errors.As(err, &bad) {
 			return usagef("%s: %w", set.Spec.Name, err)
 		}
@@ -156,6 +163,9 @@ func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, st
 			continue
 		}
 		results = append(results, r)
+		if flame != "" {
+			flames = append(flames, report.Flame{Title: strings.ToUpper(r.Workload) + ": where the CPU time went", Graph: flame})
+		}
 	}
 	if len(results) == 0 {
 		return errors.Join(failed...)
@@ -166,7 +176,7 @@ func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, st
 		}
 	}
 	if out.report != "" {
-		page, err := report.Page(results)
+		page, err := report.Page(results, flames...)
 		if err != nil {
 			return err
 		}
@@ -180,27 +190,47 @@ func runAll(ctx context.Context, sets []*rig.Settings, out runOutput, stdout, st
 	return errors.Join(failed...)
 }
 
-func runOne(ctx context.Context, set *rig.Settings, quiet bool, human, stderr io.Writer) (*result.Result, error) {
+// runOne runs one workload, and captures it where that is asked for. flame is the CPU's flame graph for a report.
+func runOne(ctx context.Context, set *rig.Settings, out runOutput, human, stderr io.Writer) (r *result.Result, flame template.HTML, err error) {
 	hooks := rig.Hooks{}
 	progress := live.New(stderr)
-	if !quiet {
+	if !out.quiet {
 		fmt.Fprintf(stderr, "%s: %s, for %v into %s\n", set.Spec.Name, set.Spec.Title, set.Duration, set.Sink)
 		hooks.Tick, hooks.Phase = progress.Tick, progress.Phase
 	}
-	r, err := rig.Run(ctx, set, hooks)
-	if !quiet {
+	var written []string
+	switch {
+	case out.capture != nil:
+		hooks.Load = func() (func(*result.Result) error, error) {
+			stop, err := out.capture.Start(set.Spec.Name)
+			return func(r *result.Result) (err error) { written, err = stop(r); return err }, err
+		}
+	case out.report != "":
+		hooks.Load = func() (func(*result.Result) error, error) {
+			stop, err := capture.CPU()
+			return func(*result.Result) (err error) { flame, err = stop(); return err }, err
+		}
+	}
+	r, err = rig.Run(ctx, set, hooks)
+	if !out.quiet {
 		progress.Done()
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if ctx.Err() != nil {
 		r.Notes = append(r.Notes, "interrupted: ended early")
 	}
-	if !quiet {
-		r.Summary(human, result.Style{Color: live.Colored(human)})
+	if hooks.Load != nil {
+		r.Notes = append(r.Notes, "a profile was taken during the load: its cost is in the figures")
 	}
-	return r, nil
+	if !out.quiet {
+		r.Summary(human, result.Style{Color: live.Colored(human)})
+		for _, path := range written {
+			fmt.Fprintln(human, "  captured", path)
+		}
+	}
+	return r, flame, nil
 }
 
 // writeJSON writes one result, or several under "runs".

@@ -8,6 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
+	"github.com/ron-accounting/ron-accounting/pprof/stage"
 )
 
 // Target takes batches: it calls Record for each row, and b.Reject where that fails.
@@ -73,6 +74,7 @@ const sleepCap = 50 * time.Millisecond
 
 // run offers every row that is due before end. It returns early when stop is set.
 func (p *producer) run(target Target, start time.Time, length time.Duration, rows uint64) {
+	stage.Enter(stage.Record) // for a profile taken meanwhile
 	var b workload.Batch
 	done := uint64(0)
 	for !p.stop.Load() {

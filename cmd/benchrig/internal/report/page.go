@@ -28,10 +28,10 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"group":  group,
 }).Parse(pageHTML))
 
-// Flame is a flame graph to put on the page: a self-contained SVG.
+// Flame is a flame graph to put on the page, self-contained.
 type Flame struct {
 	Title string
-	SVG   template.HTML
+	Graph template.HTML
 }
 
 // Page renders the runs.

@@ -28,8 +28,10 @@ import (
 
 // Hooks are what a run tells while it goes on. Each may be nil.
 type Hooks struct {
-	Tick   func(View)   // once a second, from one goroutine
-	Phase  func(string) // what it does now, for people
+	Tick  func(View)   // once a second, from one goroutine
+	Phase func(string) // what it does now, for people
+	// Load is called when the load is about to begin; what it returns is called when the load has ended, before anything is closed.
+	Load   func() (ended func(*result.Result) error, err error)
 	Logger *slog.Logger // the recorder's
 }
 
@@ -94,7 +96,16 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 		cancel()
 	}
 	hooks.Phase("running")
+	ended := func(*result.Result) error { return nil }
+	if hooks.Load != nil {
+		if ended, err = hooks.Load(); err != nil {
+			return nil, err
+		}
+	}
 	l := s.offer(ctx)
+	if err := ended(s.res); err != nil {
+		return nil, err
+	}
 	s.cost(l, perRow)
 
 	hooks.Phase("sealing what is open and waiting for the ledger")
