@@ -17,16 +17,6 @@ import (
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
 )
 
-// asBenchrig in the environment makes this test binary benchrig: for commands that start themselves anew.
-const asBenchrig = "RON_ACC_TEST_AS_BENCHRIG"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asBenchrig) != "" {
-		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
-
 // exec runs benchrig in-process.
 func exec(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
@@ -319,7 +309,10 @@ func example(t *testing.T, args []string) {
 			if osexec.Command("perf", "stat", "-e", "cpu-clock", "true").Run() != nil {
 				return // no perf here, or nobody may use it
 			}
-			t.Setenv(asBenchrig, "1")
+			if err := os.Setenv(asBenchrig, "1"); err != nil {
+				t.Fatal(err)
+			}
+			defer os.Unsetenv(asBenchrig)
 		}
 		args = append(args, "--duration", "1s", "--quiet")
 	case args[0] == "bench":
