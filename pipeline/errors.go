@@ -47,6 +47,8 @@ func (e *DimensionError) Unwrap() error { return canon.ErrSchema }
 type DrainError struct {
 	Slices, Streams int
 	Units           map[string]uint64 // pending units by dimension name
+	Unsealed        map[string]uint64 // counted, and in no slice: a disk or a chain that waits did not let them
+	Kept            bool              // a counter file keeps what is unsealed; without one it is lost with the process
 	Durable         bool              // the slices are in the WAL
 	After           time.Duration
 	Cause           error // the last export error, where there was one
@@ -58,6 +60,13 @@ func (e *DrainError) Error() string {
 		where = "kept in the WAL"
 	}
 	s := fmt.Sprintf("accounting: not drained after %v: %d slices of %d streams pending, %s; units %v", e.After, e.Slices, e.Streams, where, e.Units)
+	if len(e.Unsealed) > 0 {
+		kept := "lost with the process"
+		if e.Kept {
+			kept = "kept in the counter file"
+		}
+		s += fmt.Sprintf("; not sealed, and %s: %v", kept, e.Unsealed)
+	}
 	if e.Cause != nil {
 		s += ": last export error: " + e.Cause.Error()
 	}

@@ -247,8 +247,10 @@ func TestUnknownOutcomeAcrossARestart(t *testing.T) {
 	flush(t, p)
 	disk.Set(vfs.Rule{Op: vfs.OpSync, Nth: 1, Forever: true, Err: syscall.EIO})
 	p.count(t, 1, 1, 10)
-	if err := p.Close(context.Background()); !errors.Is(err, syscall.EIO) {
-		t.Fatalf("Close on a broken disk: got %v, want EIO", err)
+	err := p.Close(context.Background())
+	var de *DrainError
+	if !errors.Is(err, syscall.EIO) || !errors.As(err, &de) || de.Unsealed["bytes"] != 10 || de.Kept {
+		t.Fatalf("Close on a broken disk: got %v, want EIO, and 10 units not sealed", err)
 	}
 	p = open(t, macronode(o.WAL.Dir), l)
 	flush(t, p)
@@ -505,6 +507,45 @@ func TestOptionalSinkIsLeftBehindAndHoldsNothing(t *testing.T) {
 	p.mustClose(t)
 	if l.units() != 11 || slow.units() != 0 {
 		t.Errorf("required %d units, optional %d: want 11, and 0 because its chain has a hole", l.units(), slow.units())
+	}
+}
+
+// TestOptionalSinkGoesOnAfterAReplay: one that knows its tip refuses what does not follow it, and takes it once it has been brought up.
+func TestOptionalSinkGoesOnAfterAReplay(t *testing.T) {
+	l, copied := &ledger{}, &tipLedger{}
+	o := macronode(t.TempDir())
+	o.Sinks = []export.Sink{{Name: "ledger", Exporter: l, Required: true}, {Name: "copy", Exporter: copied}}
+	life := func(n uint64) {
+		p, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.count(t, 1, 1, n)
+		flush(t, p)
+		for end := time.Now().Add(5 * time.Second); p.routers[1].Stats().Queued+p.routers[1].Stats().Putting > 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		_ = p.Close(context.Background())
+	}
+	life(1)
+	copied.set(&export.RefusedError{Kind: export.ErrGap})
+	life(10) // refused: the copy has a hole from here on
+	copied.set(nil)
+	copied.mu.Lock()
+	tip := len(copied.chains)
+	copied.mu.Unlock()
+	life(100)
+	if copied.units() != 1 || tip != 1 {
+		t.Fatalf("the copy holds %d units, want 1: what follows a hole is not taken", copied.units())
+	}
+	for _, s := range l.chain(t)[1:] { // benchrig replay
+		if _, err := copied.Put(context.Background(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	life(1000)
+	if l.units() != 1111 || copied.units() != 1111 {
+		t.Errorf("ledger %d units, copy %d, want 1111 each", l.units(), copied.units())
 	}
 }
 

@@ -168,8 +168,16 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 		if n.coalesced == 0 {
 			return nil
 		}
+		select {
+		case <-ctx.Done():
+			return p.drainError(p.o.Clock.Monotonic() - start)
+		case <-time.After(flushAgain):
+		}
 	}
 }
+
+// flushAgain is how long Flush waits before it tries again to seal what found no room.
+const flushAgain = 5 * time.Millisecond
 
 // Close stops the intake, seals what is open, waits for the acks until ctx or the drain deadline ends, and stops the background work.
 func (p *Pipeline) Close(ctx context.Context) error {
@@ -186,18 +194,37 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	p.catchUp()
 	_, err := p.seal(p.roll.cur, sealLast, nil)
 	epoch := p.s.epoch
+	unsealed := p.unsealed()
 	p.publish()
 	p.sealMu.Unlock()
 
-	if p.tracker.wait(ctx, epoch) != nil {
-		err = errors.Join(err, p.drainError(p.o.Clock.Monotonic()-start))
+	if p.tracker.wait(ctx, epoch) != nil || len(unsealed) > 0 {
+		e := p.drainError(p.o.Clock.Monotonic() - start)
+		e.Unsealed, e.Kept = unsealed, p.o.CounterFile != ""
+		err = errors.Join(err, e)
 	}
 	p.ready.set(ConfigLoaded, ErrClosed)
 	return errors.Join(err, p.dismantle())
 }
 
+// unsealed returns what is open, by dimension name. Under sealMu.
+func (p *Pipeline) unsealed() map[string]uint64 {
+	open := make([]u128, len(p.dims))
+	p.m.Totals(nil, open)
+	var out map[string]uint64
+	for i, u := range open {
+		if !u.IsZero() {
+			if out == nil {
+				out = map[string]uint64{}
+			}
+			out[p.dims[i]] = clamp(u)
+		}
+	}
+	return out
+}
+
 // drainError reports what is pending.
-func (p *Pipeline) drainError(after time.Duration) error {
+func (p *Pipeline) drainError(after time.Duration) *DrainError {
 	e := &DrainError{Slices: p.tracker.pending(), Units: map[string]uint64{}, After: after, Durable: p.wal != nil, Cause: p.ready.reasons()[ExporterOK]}
 	for i, name := range p.dims {
 		if u := p.books.page(i).pending; !u.IsZero() {

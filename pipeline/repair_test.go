@@ -148,6 +148,12 @@ func TestHoleWaitsForTheTip(t *testing.T) {
 	for range 3 {
 		p.mustSeal(t)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	var de *DrainError
+	if err := p.Flush(ctx); !errors.As(err, &de) {
+		t.Errorf("Flush while the tip is not known: got %v, want a DrainError", err)
+	}
 	if u := balanced(t, p); u.Open != 100000 {
 		t.Errorf("while the tip is not known: %+v, want 100000 open", u)
 	}
