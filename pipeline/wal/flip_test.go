@@ -2,7 +2,6 @@ package wal
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -39,20 +38,6 @@ func content(t *testing.T, fsys vfs.FS, name string) []byte {
 		t.Fatal(err)
 	}
 	return b
-}
-
-// rewrite returns a file system whose log has one segment with these bytes.
-func rewrite(t *testing.T, data []byte) *vfs.Crash {
-	t.Helper()
-	disk := vfs.NewCrash(testDir)
-	f, err := disk.OpenFile(testDir+"/"+segName(1), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt(data, 0); err != nil {
-		t.Fatal(err)
-	}
-	return disk
 }
 
 // outcome is what a recovery is expected to tell.
@@ -133,7 +118,7 @@ func TestEveryBitFlipped(t *testing.T) {
 		for bit := from * 8; bit < to*8; bit += int64(step) {
 			data[bit/8] ^= 1 << (bit % 8)
 			where := fmt.Sprintf("%s: byte %d bit %d", name, bit/8, bit%8)
-			if got := recoverFrom(t, rewrite(t, data), where); got != want(bit/8) {
+			if got := recoverFrom(t, rewriteAs(t, data), where); got != want(bit/8) {
 				t.Errorf("%s:\n got %v\nwant %v", where, got, want(bit/8))
 			}
 			data[bit/8] ^= 1 << (bit % 8)
@@ -191,7 +176,7 @@ func TestEveryByteCut(t *testing.T) {
 		if want.torn = begun; !checkpoint { // it was durable before the segment had its name
 			want.torn, want.damaged, want.newWriter = false, true, true
 		}
-		got := recoverFrom(t, rewrite(t, data[:at]), fmt.Sprintf("cut at %d", at))
+		got := recoverFrom(t, rewriteAs(t, data[:at]), fmt.Sprintf("cut at %d", at))
 		if got != want {
 			t.Fatalf("cut at %d:\n got %v\nwant %v", at, got, want)
 		}
@@ -199,7 +184,7 @@ func TestEveryByteCut(t *testing.T) {
 			continue // the same file as with one byte more
 		}
 		zeros := append(data[:at:at], make([]byte, 1000)...)
-		got = recoverFrom(t, rewrite(t, zeros), fmt.Sprintf("zeros from %d", at))
+		got = recoverFrom(t, rewriteAs(t, zeros), fmt.Sprintf("zeros from %d", at))
 		if got.pending != want.pending || got.epoch != want.epoch || got.holes != 0 || got.newWriter != want.newWriter {
 			t.Fatalf("zeros from %d:\n got %v\nwant %v", at, got, want)
 		}

@@ -257,8 +257,11 @@ func (r *reading) damage(s *segment, from, to int64, what string) {
 	r.rec.Damage = append(r.rec.Damage, Damage{s.num, from, to, what})
 }
 
-// tear notes bytes that were never durable.
+// tear notes bytes that were never durable. In a segment whose end is declared they have been judged before.
 func (r *reading) tear(s *segment, from, to int64) {
+	if s.declared {
+		return
+	}
 	r.torn = append(r.torn, span{s, from, to})
 }
 
