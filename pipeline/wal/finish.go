@@ -120,7 +120,7 @@ func (r *reading) link(si uint32, list []uint32) {
 		rec.Pending = append(rec.Pending, p)
 	}
 	h.upTo(s.next, nil)
-	if s.next > 0 {
+	if s.next > 0 && (s.known || !s.retired || s.first != 0) { // of a finished chain that checkpoints have forgotten an ack may be left
 		rec.Heads = append(rec.Heads, l.headOf(s))
 	}
 }

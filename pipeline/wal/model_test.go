@@ -181,3 +181,6 @@ func (m *model) pending() (n int) {
 	}
 	return n
 }
+
+// anySource returns a fixed source of randomness, for clones that keep nothing or everything.
+func anySource() *rand.Rand { return rand.New(rand.NewPCG(0, 0)) }
