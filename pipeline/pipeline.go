@@ -132,12 +132,13 @@ func (p *Pipeline) SealNow(ctx context.Context) ([]canon.SealedSlice, error) {
 	}
 	p.sealMu.Lock()
 	defer p.sealMu.Unlock()
-	p.catchUp()
 	out, err := p.handBacklog()
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.seal(p.roll.cur, sealPart, func(q *pending) { out = append(out, q.slice.Clone()) })
+	each := func(q *pending) { out = append(out, q.slice.Clone()) }
+	p.catchUp(each) // with New nobody else seals a window that has ended: its slices are the host's, too
+	_, err = p.seal(p.roll.cur, sealPart, each)
 	if p.stop == nil { // New: nothing in the background does it
 		if p.wal != nil {
 			err = errors.Join(err, p.wal.Maintain())
@@ -155,7 +156,7 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 	start := p.o.Clock.Monotonic()
 	for {
 		p.sealMu.Lock()
-		p.catchUp()
+		p.catchUp(nil)
 		n, err := p.seal(p.roll.cur, sealPart, nil)
 		epoch := p.s.epoch
 		p.sealMu.Unlock()
@@ -191,7 +192,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	p.stopTicker()
 
 	p.sealMu.Lock()
-	p.catchUp()
+	p.catchUp(nil)
 	_, err := p.seal(p.roll.cur, sealLast, nil)
 	epoch := p.s.epoch
 	unsealed := p.unsealed()

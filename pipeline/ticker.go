@@ -29,7 +29,7 @@ func (p *Pipeline) start() {
 		go p.repairLoop()
 	}
 	p.sealMu.Lock()
-	p.catchUp() // what a crash left open is sealed at once
+	p.catchUp(nil) // what a crash left open is sealed at once
 	p.sealMu.Unlock()
 }
 
@@ -57,7 +57,7 @@ func (p *Pipeline) tickLoop() {
 		}
 		p.sealMu.Lock()
 		p.s.ticking = true
-		p.catchUp()
+		p.catchUp(nil)
 		p.s.ticking = false
 		p.sealMu.Unlock()
 	}
@@ -65,7 +65,7 @@ func (p *Pipeline) tickLoop() {
 
 // catchUp reads the clock and seals the current window if it has ended. Under sealMu. A seal that fails leaves its counts open: they
 // go with a later one.
-func (p *Pipeline) catchUp() {
+func (p *Pipeline) catchUp(each func(*pending)) {
 	now := p.o.Clock.Now()
 	switch p.roll.tick(now, p.o.Clock.Monotonic()) {
 	case tickHeld:
@@ -76,13 +76,13 @@ func (p *Pipeline) catchUp() {
 	case tickAgain:
 		p.metrics.Rollovers.WithLabelValues("skipped_dup").Inc()
 	case tickRoll:
-		p.rollover(now)
+		p.rollover(now, each)
 	}
 	p.ready.set(BoundaryTicker, nil)
 }
 
 // rollover seals the window that ended and enters the one that now lies in.
-func (p *Pipeline) rollover(now time.Time) {
+func (p *Pipeline) rollover(now time.Time, each func(*pending)) {
 	next := p.roll.at(now)
 	span := window{p.roll.cur.start, next.start}
 	mode := sealWindow
@@ -94,7 +94,7 @@ func (p *Pipeline) rollover(now time.Time) {
 	}
 	skew := now.Sub(time.Unix(int64(p.roll.cur.end), 0))
 	p.roll.cur = next
-	done, err := p.seal(span, mode, nil)
+	done, err := p.seal(span, mode, each)
 	result := "ok"
 	if err != nil {
 		result = "error"
