@@ -17,7 +17,7 @@ const maintainEvery = time.Second
 
 var errWALStale = errors.New("accounting: the oldest slice in the WAL is older than MaxAge: a required sink is not acking")
 
-// durable is the pipeline's side of its WAL. Guarded by Pipeline.sealMu, but for retired, which is fixed before the routers are.
+// durable is the pipeline's side of its WAL. Guarded by Pipeline.sealMu; retired and what follows it are made before anything runs beside.
 type durable struct {
 	epoch   uint64     // W, the last committed epoch
 	staged  wal.Commit // of the seal under way

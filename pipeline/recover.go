@@ -27,9 +27,7 @@ func (p *Pipeline) recover() error {
 	if err != nil {
 		return err
 	}
-	if err := p.restoreBooks(rec); err != nil {
-		return err
-	}
+	p.restoreBooks(rec)
 	if p.o.CounterFile == "" {
 		err = p.makeMap()
 	} else {
@@ -91,7 +89,7 @@ func (p *Pipeline) dimensionOf(name string) (Dimension, bool) {
 }
 
 // restoreBooks books what earlier runs sealed: of a dimension, all that its chains ever carried, less what is pending and what is lost, is acked.
-func (p *Pipeline) restoreBooks(rec *wal.Recovered) error {
+func (p *Pipeline) restoreBooks(rec *wal.Recovered) {
 	for i := range rec.Heads {
 		if d, ok := p.dimensionOf(rec.Heads[i].Stream.Dimension); ok {
 			u := unitsOf(rec.Heads[i].Units)
@@ -106,7 +104,6 @@ func (p *Pipeline) restoreBooks(rec *wal.Recovered) error {
 			}
 		}
 	}
-	return nil
 }
 
 // restoreHead gives a stream of the current writer its place in its chain.
@@ -125,56 +122,44 @@ func (p *Pipeline) restoreHead(s *stream) {
 // restorePending brings back the slices that are not acked, and the streams that damage has left a hole in.
 func (p *Pipeline) restorePending(rec *wal.Recovered) error {
 	heads := make(map[wal.Stream]*wal.Head, len(rec.Heads))
-	broken := map[wal.Stream][]wal.Hole{}
+	repairs := map[wal.Stream]*repair{}
+	streams := map[wal.Stream]*stream{}
+	wait := func(h *wal.Head) (*repair, error) {
+		if r := repairs[h.Stream]; r != nil {
+			return r, nil
+		}
+		s, err := p.recoveredStream(streams, h.Stream)
+		if err != nil {
+			return nil, err
+		}
+		s.halted = true // until it is known what the sink holds
+		r := &repair{s: s, head: *h}
+		repairs[h.Stream] = r
+		p.waiting = append(p.waiting, r)
+		return r, nil
+	}
 	for i := range rec.Heads {
 		h := &rec.Heads[i]
 		heads[h.Stream] = h
 		if !h.Known && h.Next > 0 && !h.Retired {
-			broken[h.Stream] = nil
-		}
-	}
-	for _, h := range rec.Holes {
-		if head := heads[h.Stream]; head != nil && !head.Retired {
-			broken[h.Stream] = append(broken[h.Stream], h)
-		}
-	}
-	streams := map[wal.Stream]*stream{}
-	get := func(name wal.Stream) (*stream, error) {
-		if s := streams[name]; s != nil {
-			return s, nil
-		}
-		d, ok := p.dimensionOf(name.Dimension)
-		if !ok {
-			return nil, fmt.Errorf("%w: %s has slices of dimension %q that are not acked, and it is not configured", wal.ErrWALDirUnusable, p.o.WAL.Dir, name.Dimension)
-		}
-		var s *stream
-		if name.Writer == p.writer {
-			id, ok := p.streams.add(streamKey{name.Tenant, d}, func(id uint32) *stream { return p.newStream(id, streamKey{name.Tenant, d}) })
-			if !ok {
-				return nil, fmt.Errorf("%w: %s has pending slices of more streams than MaxStreams, %d", wal.ErrWALDirUnusable, p.o.WAL.Dir, p.o.MaxStreams)
+			if _, err := wait(h); err != nil {
+				return err
 			}
-			s = p.streams.all()[id]
-		} else {
-			s = &stream{tenant: name.Tenant, dim: d, name: export.Stream(name), halted: true}
-			p.retired = append(p.retired, s)
 		}
-		streams[name] = s
-		return s, nil
 	}
-	repairs := map[wal.Stream]*repair{}
-	for name, holes := range broken {
-		s, err := get(name)
-		if err != nil {
-			return err
+	for _, hole := range rec.Holes {
+		if h := heads[hole.Stream]; h != nil && !h.Retired {
+			r, err := wait(h)
+			if err != nil {
+				return err
+			}
+			r.holes = append(r.holes, hole)
 		}
-		s.halted = true // until it is known what the sink holds
-		repairs[name] = &repair{s: s, head: *heads[name], holes: holes}
-		p.waiting = append(p.waiting, repairs[name])
 	}
 	now := p.o.Clock.Now()
 	for i := range rec.Pending {
 		e := &rec.Pending[i]
-		s, err := get(e.Stream)
+		s, err := p.recoveredStream(streams, e.Stream)
 		if err != nil {
 			return err
 		}
@@ -194,6 +179,32 @@ func (p *Pipeline) restorePending(rec *wal.Recovered) error {
 		}
 	}
 	return nil
+}
+
+// recoveredStream returns the stream of a recovered slice, made and kept in known at the first: the current writer's in the stream table, an
+// earlier one's beside it, because it is exported and never sealed.
+func (p *Pipeline) recoveredStream(known map[wal.Stream]*stream, name wal.Stream) (*stream, error) {
+	if s := known[name]; s != nil {
+		return s, nil
+	}
+	d, ok := p.dimensionOf(name.Dimension)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s has slices of dimension %q that are not acked, and it is not configured", wal.ErrWALDirUnusable, p.o.WAL.Dir, name.Dimension)
+	}
+	var s *stream
+	if name.Writer == p.writer {
+		k := streamKey{name.Tenant, d}
+		id, ok := p.streams.add(k, func(id uint32) *stream { return p.newStream(id, k) })
+		if !ok {
+			return nil, fmt.Errorf("%w: %s has pending slices of more streams than MaxStreams, %d", wal.ErrWALDirUnusable, p.o.WAL.Dir, p.o.MaxStreams)
+		}
+		s = p.streams.all()[id]
+	} else {
+		s = &stream{tenant: name.Tenant, dim: d, name: export.Stream(name), halted: true}
+		p.retired = append(p.retired, s)
+	}
+	known[name] = s
+	return s, nil
 }
 
 // resume sends the slices that were pending before this run on their way. Every sink that has acked one already, by its cursor, is left out.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -52,6 +53,7 @@ const faults = "5xx=0.05,tail=0.05:1ms-20ms,lost=0.05,disconnect=0.02,dup=0.02"
 
 // Run lives until it is killed, or to the end of Finish.
 func (c *Child) Run(ctx context.Context, out io.Writer) error {
+	runtime.GOMAXPROCS(1 + int(c.Seed%4)) // each life has another number of columns
 	book, err := ledger.Open(filepath.Join(c.Dir, "ledger.db"), ledger.Options{})
 	if err != nil {
 		return err
