@@ -179,7 +179,7 @@ func (l *Log) compact() error {
 	var victim *segment
 	used, _ := l.used()
 	if len(l.segs) > 8 || used > l.o.MaxBytes/2 {
-		victim = l.sparsest(4)
+		victim = l.sparsest()
 	}
 	l.mu.Unlock()
 	if victim == nil {
@@ -189,14 +189,25 @@ func (l *Log) compact() error {
 	return err
 }
 
-// sparsest returns the segment with the smallest live part, if below 1/part of it; caller holds mu.
-func (l *Log) sparsest(part int64) (victim *segment) {
+// sparsest returns the segment with the smallest live part, if that is below a quarter of it; caller holds mu.
+func (l *Log) sparsest() (victim *segment) {
 	for _, s := range l.segs {
-		if s == l.cur || s.live == 0 || s.stuck || s.liveBytes > s.end/part {
+		if s == l.cur || s.live == 0 || s.stuck || s.liveBytes > s.end/4 {
 			continue
 		}
 		if victim == nil || s.liveBytes*victim.end < victim.liveBytes*s.end {
 			victim = s
+		}
+	}
+	return victim
+}
+
+// wasteful returns the segment that takes most beside its live entries and a checkpoint; caller holds mu.
+func (l *Log) wasteful() (victim *segment) {
+	most := l.checkpointSize() + 2*markSize
+	for _, s := range l.segs {
+		if waste := s.end - s.liveBytes; s != l.cur && s.live > 0 && !s.stuck && waste > most {
+			victim, most = s, waste
 		}
 	}
 	return victim
@@ -224,7 +235,7 @@ func (l *Log) reclaim(limit int64) {
 			return
 		}
 		l.mu.Lock()
-		victim := l.sparsest(1)
+		victim := l.wasteful()
 		l.mu.Unlock()
 		if victim == nil {
 			return

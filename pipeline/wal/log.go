@@ -458,9 +458,14 @@ func (l *Log) Room(reserve bool) (bytes int64, entries int) {
 	defer l.mu.Unlock()
 	used, live := l.used()
 	limit := l.bytesCap(reserve)
-	bytes = max(limit-used, limit-live-2*l.checkpointSize(), 0)
+	bytes = max(limit-used, limit-live-l.overhead(), 0)
 	if reserve {
 		return bytes, 1<<31 - 1 - l.entries
 	}
 	return bytes, max(0, l.o.MaxEntries-l.entries)
+}
+
+// overhead is what the log takes beside its live entries once all of it is compacted, at most: caller holds mu.
+func (l *Log) overhead() int64 {
+	return int64(len(l.segs)+2) * (l.checkpointSize() + 2*markSize)
 }

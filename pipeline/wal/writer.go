@@ -159,7 +159,7 @@ func (l *Log) capsAllow(need int64, c *Commit) error {
 	}
 	l.mu.Lock()
 	_, live := l.used()
-	hopeless := live+need+2*l.checkpointSize() > l.bytesCap(c.Reserve) || l.entries+len(c.Entries) > l.o.MaxEntries && !c.Reserve
+	hopeless := live+need+l.overhead() > l.bytesCap(c.Reserve) || l.entries+len(c.Entries) > l.o.MaxEntries && !c.Reserve
 	l.mu.Unlock()
 	if hopeless {
 		return err
