@@ -21,7 +21,7 @@ func goList(t *testing.T, args ...string) []string {
 
 // TestCoreIsLight shows that a service that links the library links no server, database, command-line or configuration library with it.
 func TestCoreIsLight(t *testing.T) {
-	heavy := []string{"nats-io", "bbolt", "cobra", "pflag", "koanf", "toml", "macaroon", "/pipeline/ledger", "/pipeline/adapter", "/pipeline/export/", "promhttp", "hdrhistogram", "pprof/profile", "go-ipld", "mpb", "bubbletea"}
+	heavy := []string{"nats-io", "bbolt", "cobra", "pflag", "koanf", "toml", "macaroon", "/pipeline/ledger", "/pipeline/ingress", "/pipeline/adapter", "/pipeline/export/", "promhttp", "hdrhistogram", "pprof/profile", "go-ipld", "mpb", "bubbletea"}
 	for _, dep := range goList(t, "-deps", ".") {
 		for _, h := range heavy {
 			if strings.Contains(dep, h) {
@@ -46,6 +46,7 @@ var layers = []struct {
 	{"pipeline/export", []string{"canon", "pipeline/export", "pipeline/problem", "pipeline/ledger", "pipeline/vfs"}},
 	{"pipeline/lane", []string{"canon", "pipeline/export"}},
 	{"pipeline/ledger", []string{"canon", "pipeline/export", "pipeline/problem", "pipeline/vfs"}},
+	{"pipeline/ingress", []string{"canon", "pipeline", "pipeline/export", "pipeline/lane"}},
 	{"pipeline/adapter", []string{"canon", "pipeline", "pipeline/export", "pipeline/problem", "pipeline/lane", "pipeline/wal"}},
 	{"pipeline", []string{"canon", "shardmap", "pipeline/lane", "pipeline/wal", "pipeline/vfs", "pipeline/export"}},
 	{"pprof", []string{"pprof"}},
