@@ -268,7 +268,7 @@ func (q *Queue) Missing() []pipeline.ReadyKey {
 	if q.closed {
 		out = append(out, pipeline.ConfigLoaded)
 	}
-	if q.full(&q.total, q.o.MaxBytes/10, q.o.MaxSlices/10, 1) {
+	if q.full(&q.total, q.o.MaxBytes/10, max(1, q.o.MaxSlices/10), 1) {
 		out = append(out, pipeline.QueuesBoundedOK)
 	}
 	if q.open {

@@ -91,6 +91,14 @@ type Problem struct {
 	RetryAfter time.Duration
 	Refusal    *Refusal // for Gap and Conflict
 	Missing    []string // readiness keys, for NotReady
+	Rows       []Row    // of a batch that is refused as a whole: what is wrong with which
+}
+
+// Row is the fault of one row of a batch.
+type Row struct {
+	Row    int    `json:"row"` // from 0
+	Code   Code   `json:"code"`
+	Detail string `json:"detail"`
 }
 
 // New returns a problem with a formatted detail.
@@ -112,13 +120,14 @@ type document struct {
 	Tip         json.RawMessage `json:"tip,omitempty"`
 	Missing     []string        `json:"missing,omitempty"`
 	RetryAfter  int64           `json:"retry_after,omitempty"` // seconds, rounded up
+	Rows        []Row           `json:"rows,omitempty"`
 }
 
 // MarshalJSON writes the document.
 func (p *Problem) MarshalJSON() ([]byte, error) {
 	st := p.Code.Status()
 	d := document{Type: "about:blank", Title: http.StatusText(st), Status: st, Code: p.Code, Detail: p.Detail,
-		Missing: p.Missing, RetryAfter: p.retrySeconds()}
+		Missing: p.Missing, RetryAfter: p.retrySeconds(), Rows: p.Rows}
 	if r := p.Refusal; r != nil {
 		s := strconv.FormatUint(r.ExpectedSeq, 10)
 		d.ExpectedSeq, d.Tip = &s, json.RawMessage("null")
@@ -140,7 +149,7 @@ func (p *Problem) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &d); err != nil {
 		return err
 	}
-	*p = Problem{Code: d.Code, Detail: d.Detail, Missing: d.Missing}
+	*p = Problem{Code: d.Code, Detail: d.Detail, Missing: d.Missing, Rows: d.Rows}
 	if d.RetryAfter > 0 {
 		p.RetryAfter = time.Duration(min(d.RetryAfter, 1<<31)) * time.Second
 	}

@@ -1,0 +1,162 @@
+package adapter
+
+import (
+	"encoding/binary"
+	"net/http"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/pipeline"
+	"github.com/ron-accounting/ron-accounting/pipeline/problem"
+)
+
+// Prepare makes counters for keys, none of which counts yet. Where one can't be made it returns that key's place and why.
+type Prepare func(keys []pipeline.Key) (add func(incs []uint64), bad int, err error)
+
+// Into returns a Prepare over a recorder's Counter method.
+func Into[C interface{ Add(uint64) }](counter func(pipeline.Key) (C, error)) Prepare {
+	return func(keys []pipeline.Key) (func([]uint64), int, error) {
+		all := make([]C, len(keys))
+		for i, k := range keys {
+			c, err := counter(k)
+			if err != nil {
+				return nil, i, err
+			}
+			all[i] = c
+		}
+		return func(incs []uint64) {
+			for i, n := range incs {
+				all[i].Add(n)
+			}
+		}, 0, nil
+	}
+}
+
+// The media types of POST /record.
+const (
+	typeJSON = "application/json"
+	typeCBOR = "application/cbor"
+)
+
+// maxKey is the longest Idempotency-Key.
+const maxKey = 128
+
+// batch is a decoded POST /record.
+type batch struct {
+	keys []pipeline.Key
+	incs []uint64
+}
+
+// record counts a batch: all of it or nothing. The order matters: first what may be refused, then the idempotency key is made durable, then
+// the units are counted, which can't fail any more. A process that dies between the last two has counted nothing and answers the
+// retry as a duplicate: never twice.
+func (a *Adapter) record(w http.ResponseWriter, r *http.Request, p *principal) (string, *refusal) {
+	kind, f := mediaType(r.Header, typeJSON, typeCBOR)
+	if f != nil {
+		return "", f
+	}
+	key, f := idempotencyKey(r.Header)
+	if f != nil {
+		return "", f
+	}
+	b, f := receive(w, r)
+	if f != nil {
+		return "", f
+	}
+	rows, f := decodeRows(kind, b.b, a.o.MaxRows)
+	b.free() // what was decoded is a copy
+	if f != nil {
+		return "", f
+	}
+	got, f := a.rows(rows, p)
+	if f != nil {
+		return "", f
+	}
+	add, bad, err := a.o.Record(got.keys)
+	if err != nil {
+		f := refusalOf(err)
+		f.Detail = rowDetail(bad, f.Detail)
+		return "", f
+	}
+	ctx, cancel := a.deadline(r)
+	defer cancel()
+	dup, err := a.o.Queue.Remember(ctx, canon.Sum([]byte(p.grant.Tenant()+"\x00"+key)), got.hash())
+	if err != nil {
+		return "", refusalOf(err)
+	}
+	ack := "dup"
+	if !dup {
+		add(got.incs)
+		ack = "ok"
+	}
+	out := append(make([]byte, 0, 48+6*len(rows)), `{"ack":"`...)
+	out = append(append(out, ack...), `","results":[`...)
+	for i := range rows {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, '"'), ack...), '"')
+	}
+	writeJSON(w, http.StatusOK, append(out, "]}\n"...))
+	return ack, nil
+}
+
+func idempotencyKey(h http.Header) (string, *refusal) {
+	all := h.Values("Idempotency-Key")
+	if len(all) != 1 || len(all[0]) == 0 || len(all[0]) > maxKey {
+		return "", refuse(problem.Schema, "", "Idempotency-Key: want one header of 1 to %d characters", maxKey)
+	}
+	for _, c := range []byte(all[0]) {
+		if c < 0x21 || c > 0x7e {
+			return "", refuse(problem.Schema, "", "Idempotency-Key: want visible ASCII characters")
+		}
+	}
+	return all[0], nil
+}
+
+// rows turns a document's rows into keys. Each faulty row is named (the first hundred of them), and then none counts.
+func (a *Adapter) rows(rows []row, p *principal) (*batch, *refusal) {
+	out := &batch{make([]pipeline.Key, len(rows)), make([]uint64, len(rows))}
+	var all *refusal
+	for i := range rows {
+		r := &rows[i]
+		var f *refusal
+		n, ok := a.dims[r.Dimension]
+		switch {
+		case r.Tenant == nil || r.Subject == nil || r.Inc == nil || r.Dimension == "":
+			f = refuse(problem.Schema, "", "want tenant, dimension, subject and inc")
+		case !ok:
+			f = refuse(problem.Schema, "", "dimension: got %.70q, want one of %v", r.Dimension, a.o.Dimensions)
+		default:
+			f = p.may(*(*canon.ID)(r.Tenant), r.Dimension)
+		}
+		if f != nil {
+			if all == nil {
+				all = f
+				f2 := *f.Problem
+				all.Problem = &f2
+				all.Detail = rowDetail(i, f.Detail)
+			}
+			if len(all.Rows) < 100 {
+				all.Rows = append(all.Rows, problem.Row{Row: i, Code: f.Code, Detail: f.Detail})
+			}
+			continue
+		}
+		out.keys[i] = pipeline.Key{Tenant: canon.ID(*r.Tenant), Subject: canon.ID(*r.Subject), Namespace: r.NS, Dimension: pipeline.Dimension(n)}
+		out.incs[i] = uint64(*r.Inc)
+	}
+	if all != nil {
+		return nil, all
+	}
+	return out, nil
+}
+
+// hash is that of what the batch says, however it was written: the retry of a batch may be encoded anew.
+func (b *batch) hash() canon.Digest {
+	buf := make([]byte, 0, 45*len(b.keys))
+	for i, k := range b.keys {
+		buf = append(append(buf, k.Tenant[:]...), k.Subject[:]...)
+		buf = binary.BigEndian.AppendUint32(append(buf, byte(k.Dimension)), k.Namespace)
+		buf = binary.BigEndian.AppendUint64(buf, b.incs[i])
+	}
+	return canon.Sum(buf)
+}

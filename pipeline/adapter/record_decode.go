@@ -1,0 +1,153 @@
+package adapter
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/pipeline/problem"
+)
+
+// document is the body of POST /record, in JSON and in CBOR.
+type document struct {
+	Rows []row `json:"rows"`
+}
+
+// row is one increment. Pointers tell what is missing from what is zero.
+type row struct {
+	Tenant    *id    `json:"tenant"`
+	Dimension string `json:"dimension"`
+	NS        uint32 `json:"ns"`
+	Subject   *id    `json:"subject"`
+	Inc       *units `json:"inc"`
+}
+
+// id is 32 lower-case hexadecimal digits; in CBOR also a byte string of 16.
+type id canon.ID
+
+var errID = errors.New("an id: want 32 lower-case hexadecimal digits (in CBOR also 16 bytes)")
+
+// UnmarshalText reads the digits.
+func (d *id) UnmarshalText(b []byte) error {
+	v, err := canon.ParseID(string(b))
+	if err != nil || v.String() != string(b) {
+		return errID
+	}
+	*d = id(v)
+	return nil
+}
+
+// UnmarshalCBOR reads either form.
+func (d *id) UnmarshalCBOR(b []byte) error {
+	if len(b) == 17 && b[0] == 0x50 {
+		*d = id(b[1:])
+		return nil
+	}
+	var s string
+	if err := decCBOR.Unmarshal(b, &s); err != nil {
+		return errID
+	}
+	return d.UnmarshalText([]byte(s))
+}
+
+// units is a decimal string; in CBOR also an unsigned integer.
+type units uint64
+
+var errUnits = errors.New("inc: want a decimal string up to 2^64-1 (in CBOR also an unsigned integer)")
+
+// UnmarshalText reads the digits.
+func (u *units) UnmarshalText(b []byte) error {
+	v, err := strconv.ParseUint(string(b), 10, 64)
+	if err != nil || strconv.FormatUint(v, 10) != string(b) {
+		return errUnits
+	}
+	*u = units(v)
+	return nil
+}
+
+// UnmarshalJSON takes a string only: a number would lose digits in most languages.
+func (u *units) UnmarshalJSON(b []byte) error {
+	if len(b) < 2 || b[0] != '"' {
+		return errUnits
+	}
+	return u.UnmarshalText(b[1 : len(b)-1])
+}
+
+// UnmarshalCBOR reads either form.
+func (u *units) UnmarshalCBOR(b []byte) error {
+	if len(b) > 0 && b[0]>>5 == 0 {
+		var v uint64
+		if err := decCBOR.Unmarshal(b, &v); err != nil {
+			return errUnits
+		}
+		*u = units(v)
+		return nil
+	}
+	var s string
+	if err := decCBOR.Unmarshal(b, &s); err != nil {
+		return errUnits
+	}
+	return u.UnmarshalText([]byte(s))
+}
+
+// decCBOR is strict: no duplicate or unknown key, no tag, no indefinite length, little nesting.
+var decCBOR = func() cbor.DecMode {
+	m, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField, MaxNestedLevels: 4, MaxArrayElements: 1 << 16, MaxMapPairs: 16,
+		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive}.DecMode()
+	if err != nil {
+		panic("accounting/adapter: " + err.Error()) // a programmer's error, seen at start-up
+	}
+	return m
+}()
+
+// decodeRows reads a body of that media type.
+func decodeRows(kind string, b []byte, most int) ([]row, *refusal) {
+	var d document
+	var err error
+	if kind == typeCBOR {
+		err = decCBOR.Unmarshal(b, &d)
+	} else {
+		dec := json.NewDecoder(bytes.NewReader(b))
+		dec.DisallowUnknownFields()
+		if err = dec.Decode(&d); err == nil {
+			if _, more := dec.Token(); more != io.EOF {
+				err = errors.New("bytes follow the document")
+			}
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, refuse(problem.Schema, "", "%s", faultOf(err))
+	case len(d.Rows) == 0:
+		return nil, refuse(problem.Schema, "", "rows: got none, want at least one")
+	case len(d.Rows) > most:
+		return nil, refuse(problem.Oversize, reasonOversize, "rows: got %d, want at most %d", len(d.Rows), most)
+	}
+	return d.Rows, nil
+}
+
+// faultOf says what is wrong without repeating what was sent.
+func faultOf(err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, errID):
+		return errID.Error()
+	case errors.Is(err, errUnits):
+		return errUnits.Error()
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("not JSON, at offset %d", syntax.Offset)
+	case errors.As(err, &kind):
+		return fmt.Sprintf("%.60s: got a %s, want %s, at offset %d", kind.Field, kind.Value, kind.Type.Kind(), kind.Offset)
+	}
+	return "not the document {rows: [{tenant, dimension, ns, subject, inc}]}, or more than that"
+}
+
+func rowDetail(i int, detail string) string { return fmt.Sprintf("row %d: %s", i, detail) }
