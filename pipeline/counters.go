@@ -46,6 +46,7 @@ func (p *Pipeline) mapCounters(rec *wal.Recovered) error {
 	if report.Rows > 0 && last < p.roll.cur.start {
 		p.roll.cur = window{last, last + p.seconds} // the first tick seals what is open under the bounds of the windows that it was counted in
 	}
+	p.stampCounters() // the file is new, what is open in it is not
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,9 @@ func copyFile(t testing.TB, from, to string) {
 	b, err := os.ReadFile(from)
 	if err == nil {
 		err = os.WriteFile(to, b, 0o600)
+	}
+	if info, serr := os.Stat(from); err == nil && serr == nil {
+		err = os.Chtimes(to, info.ModTime(), info.ModTime())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -398,5 +402,66 @@ func TestLogThatLostCommitsGetsANewWriter(t *testing.T) {
 	p.mustClose(t)
 	if l.units() != 23 {
 		t.Errorf("the ledger holds %d units, want 23", l.units())
+	}
+}
+
+// setClock is a clock that stands where it is set.
+type setClock struct{ now atomic.Int64 }
+
+func (c *setClock) set(t time.Time)          { c.now.Store(t.UnixNano()) }
+func (c *setClock) Now() time.Time           { return time.Unix(0, c.now.Load()) }
+func (c *setClock) Monotonic() time.Duration { return time.Duration(c.now.Load()) }
+
+// TestOpenCountsKeepTheirPeriod: what was counted before a period's end is sealed into that period, however often the process is killed meanwhile.
+func TestOpenCountsKeepTheirPeriod(t *testing.T) {
+	l, o := &ledger{}, mapped(t)
+	evening := time.Date(2031, 5, 6, 22, 59, 30, 0, time.UTC)
+	clock := &setClock{}
+	clock.set(evening)
+	o.Clock, o.Window = clock, 15*time.Minute
+	p := open(t, o, l)
+	p.count(t, 1, 1, 5)
+	first := crashClone(t, o)
+	p.sealMu.Lock()
+	clock.set(evening.Add(15 * time.Minute))
+	p.catchUp(nil) // seals 22:45 to 23:00
+	p.sealMu.Unlock()
+	p.count(t, 1, 1, 7)
+	second := crashClone(t, o)
+	drop(p, l)
+
+	for _, c := range []struct {
+		o          Options
+		start, end time.Time
+		units      uint64
+	}{
+		{first, evening.Truncate(15 * time.Minute), time.Date(2031, 5, 7, 0, 0, 0, 0, time.UTC), 5},
+		{second, time.Date(2031, 5, 6, 23, 0, 0, 0, time.UTC), time.Date(2031, 5, 7, 0, 0, 0, 0, time.UTC), 12},
+	} {
+		clock.set(time.Date(2031, 5, 7, 9, 0, 0, 0, time.UTC)) // the next day
+		down := &ledger{}
+		down.set(errDown)
+		p := open(t, c.o, down)
+		again := crashClone(t, c.o) // killed while it recovers, or right after
+		_ = p.Close(context.Background())
+		l := &ledger{}
+		p = open(t, again, l)
+		p.count(t, 1, 1, 100)
+		flush(t, p)
+		p.mustClose(t)
+		chain := l.chain(t)
+		var last canon.Head
+		for _, s := range chain[:len(chain)-1] {
+			last = s.Head()
+		}
+		if last.WindowStartS != uint64(c.start.Unix()) || last.WindowEndS != uint64(c.end.Unix()) {
+			t.Errorf("open counts are dated %v to %v, want %v to %v", time.Unix(int64(last.WindowStartS), 0).UTC(), time.Unix(int64(last.WindowEndS), 0).UTC(), c.start, c.end)
+		}
+		if h := chain[len(chain)-1].Head(); h.WindowStartS != uint64(clock.Now().Unix()) {
+			t.Errorf("what was counted since is dated from %v", time.Unix(int64(h.WindowStartS), 0).UTC())
+		}
+		if l.units() != 100+c.units {
+			t.Errorf("the ledger holds %d units, want %d", l.units(), 100+c.units)
+		}
 	}
 }
