@@ -3,6 +3,8 @@ package canon
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/ron-accounting/ron-accounting/internal/asm"
 )
 
 // rowOrder is the key of the last row seen, for the check that rows ascend, and what the rows seen add up to.
@@ -40,7 +42,47 @@ func uintClass(v uint64) int { return bits.Len64(v | (v&(v<<1)&16)<<1) }
 
 // A branch on a width costs more than the row where the widths are fresh: no predictor knows them. So every row is written
 // at full length and only the step to the next one depends on the widths; what is too much is overwritten, or beyond the end.
-// A row without units is a step of 0. Measured per 4096 rows of fresh widths: 38 µs with branches, 15 without.
+// A row without units is a step of 0. Measured per 4096 rows of fresh widths, checks and sums included: rows 36 µs, keys 27; with
+// the kernels of internal/asm, which take eight at a time where there is AVX-512, 21 and 13.
+
+// appendRows checks, sums and writes rows to dst[off:], which has MaxRowSize bytes for each, and returns the offset behind them.
+// What is written of rows in the wrong order is only good for being taken back.
+func (o *rowOrder) appendRows(dst []byte, off int, rows []Row) int {
+	done, size, t := asm.EncodeRows(dst[off:], rows)
+	if done > 0 {
+		o.seeRow(&rows[0])
+		o.seeRow(&rows[done-1])
+		o.add(&t)
+		rows, off = rows[done:], off+size
+	}
+	o.rows(rows)
+	return writeRows(dst, off, rows)
+}
+
+// appendKeys is appendRows for rows whose keys are encoded.
+func (o *rowOrder) appendKeys(dst []byte, off int, keys []RowKey, incs []uint64) int {
+	done, size, t := asm.EncodeKeys(dst[off:], keys, incs)
+	if done > 0 {
+		o.seeKey(&keys[0])
+		o.seeKey(&keys[done-1])
+		o.add(&t)
+		keys, incs, off = keys[done:], incs[done:], off+size
+	}
+	o.keys(keys)
+	o.incs(incs)
+	return writeKeys(dst, off, keys, incs)
+}
+
+// add takes over what a kernel found, besides the place of its first and last row.
+func (o *rowOrder) add(t *asm.RowTally) {
+	if !t.Ordered {
+		o.wrong = 1
+	}
+	var carry uint64
+	o.lo, carry = bits.Add64(o.lo, t.Units[0], 0)
+	o.hi += t.Units[1] + carry
+	o.n += t.N
+}
 
 // writeKeys writes rows to dst[off:], which has MaxRowSize bytes for each, and returns the offset behind them. It leaves the
 // order and the units to check and sum: separate loops spill less, and are faster than one.
@@ -125,6 +167,10 @@ func (o *rowOrder) keys(keys []RowKey) {
 		id := last.Subject()
 		o.ns, o.id1, o.id2 = uint64(last.Namespace()), binary.BigEndian.Uint64(id[:]), binary.BigEndian.Uint64(id[8:])
 	}
+}
+
+func (o *rowOrder) seeRow(r *Row) {
+	o.see(uint64(r.Namespace), binary.BigEndian.Uint64(r.Subject[:]), binary.BigEndian.Uint64(r.Subject[8:]))
 }
 
 func (o *rowOrder) seeKey(k *RowKey) {

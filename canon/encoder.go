@@ -63,9 +63,8 @@ func (e *Encoder) Len() int { return e.order.n }
 // Append appends rows, which must ascend strictly by (Namespace, Subject), also against those appended before; End says
 // if they did not. Rows with Inc 0 are left out. The caller keeps to MaxBytes: RowsAlwaysFit rows do.
 func (e *Encoder) Append(rows []Row) {
-	e.order.rows(rows)
 	e.buf = slices.Grow(e.buf, len(rows)*MaxRowSize)
-	e.buf = e.buf[:writeRows(e.buf[:cap(e.buf)], len(e.buf), rows)]
+	e.buf = e.buf[:e.order.appendRows(e.buf[:cap(e.buf)], len(e.buf), rows)]
 }
 
 // AppendKeys is Append for encoded keys: row i is keys[i] with incs[i], and is left out where incs[i] is 0. It stops when
@@ -82,10 +81,8 @@ func (e *Encoder) AppendKeys(keys []RowKey, incs []uint64, max int) (done int) {
 			continue
 		}
 		k, v := keys[done:done+n], incs[done:done+n]
-		e.order.keys(k)
-		e.order.incs(v)
 		e.buf = slices.Grow(e.buf, n*MaxRowSize)
-		e.buf = e.buf[:writeKeys(e.buf[:cap(e.buf)], len(e.buf), k, v)]
+		e.buf = e.buf[:e.order.appendKeys(e.buf[:cap(e.buf)], len(e.buf), k, v)]
 		done += n
 	}
 	return done

@@ -18,6 +18,7 @@ var outputs = []struct {
 	gen  Generator
 }{
 	{"internal/asm/zblake3_avx512_amd64.s", amd64.BLAKE3AVX512},
+	{"internal/asm/zrows_avx512_amd64.s", amd64.RowsAVX512},
 	{"internal/asm/zblake3_avx2_amd64.s", amd64.BLAKE3AVX2},
 	{"internal/asm/zblake3_neon_arm64.s", arm64.BLAKE3NEON},
 	{"internal/asm/zstubs_arm64.go", arm64.Stubs},

@@ -15,7 +15,13 @@ func hash8AVX512(l *lanes)
 //go:noescape
 func hash8AVX2(l *lanes)
 
-// An index that is not 0 does not compile: the kernels' offsets are those of lanes.
+//go:noescape
+func encodeKeysAVX512(l *rowBlocks)
+
+//go:noescape
+func encodeRowsAVX512(l *rowBlocks)
+
+// An index that is not 0 does not compile: the kernels' offsets are those of the types.
 var (
 	_ = [1]byte{}[unsafe.Offsetof(lanes{}.in)-0]
 	_ = [1]byte{}[unsafe.Offsetof(lanes{}.out)-128]
@@ -28,4 +34,12 @@ var (
 	_ = [1]byte{}[unsafe.Offsetof(lanes{}.firstFlags)-644]
 	_ = [1]byte{}[unsafe.Offsetof(lanes{}.flags)-648]
 	_ = [1]byte{}[unsafe.Offsetof(lanes{}.ragged)-652]
+	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.dst)-0]
+	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.src)-8]
+	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.incs)-16]
+	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.blocks)-24]
+	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.ordered)-32]
+	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.count)-40]
+	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.lo)-104]
+	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.hi)-168]
 )
