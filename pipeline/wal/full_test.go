@@ -413,4 +413,3 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		})
 	}
 }
-

@@ -81,19 +81,17 @@ func appendTo(t *testing.T, l *Log, m *model, c *Commit, where string) {
 // TestEveryCallFails lets each file-system call of a script fail, once and for ever, with the call done and not done. Whatever happens then, nothing
 // that was accepted is lost, in a power cut neither; and once the cause is gone the same log goes on.
 func TestEveryCallFails(t *testing.T) {
-	run := func(rule vfs.Rule, where string) (calls int) {
-		disk := vfs.NewCrash("/var")
+	before, start := vfs.NewCrash("/var"), newModel([16]byte{})
+	o := testOptions(before)
+	o.SegmentBytes = 4 << 10
+	_ = script(t, o, start, "before").release() // a log to be recovered
+	run := func(rule vfs.Rule, where string) (calls, writes int) {
+		disk, m := before.Fork(), start.clone()
 		tap := vfs.NewInject(disk)
-		o := testOptions(tap)
-		o.SegmentBytes = 4 << 10
-		m := newModel([16]byte{})
-		if l := script(t, o, m, where); l != nil { // a log to be recovered
-			_ = l.release()
-		}
-		before := tap.Calls(vfs.OpAny)
+		o.FS = tap
 		tap.Set(rule)
 		l := script(t, o, m, where)
-		calls = tap.Calls(vfs.OpAny) - before
+		calls, writes = tap.Calls(vfs.OpAny), tap.Calls(vfs.OpWrite)
 		rng := rand.New(rand.NewPCG(1, uint64(rule.Nth)))
 		for _, keep := range []int{0, 50} {
 			c := testOptions(disk.Clone(keep, rng))
@@ -119,9 +117,9 @@ func TestEveryCallFails(t *testing.T) {
 		}
 		checkBodies(t, l, rec)
 		_ = l.release()
-		return calls
+		return calls, writes
 	}
-	calls := run(vfs.Rule{Nth: 1 << 30}, "nothing fails")
+	calls, writes := run(vfs.Rule{Nth: 1 << 30}, "nothing fails")
 	step := 1
 	if raceEnabled || testing.Short() {
 		step = 7
@@ -134,6 +132,9 @@ func TestEveryCallFails(t *testing.T) {
 				run(vfs.Rule{Nth: i, Err: err, Done: done, Forever: forever}, fmt.Sprintf("call %d of %d: %v, done %v, forever %v", i, calls, err, done, forever))
 				fired++
 			}
+		}
+		if i > writes {
+			continue
 		}
 		run(vfs.Rule{Op: vfs.OpWrite, Nth: i, Err: syscall.ENOSPC, Partial: int64(i*37) % 900}, fmt.Sprintf("write %d is cut short", i))
 	}
