@@ -27,13 +27,13 @@
 //	spill    [8] × slots      wraps of the shared cell } touched only by rows that hold
 //	base hi  [8] × slots, twice                        } 2^62 and more in the shared cell
 //
-// and on the heap, without pointers: hints 8 a home, open 8, dimension 1, sweep number 4 a slot, 4 a row for the log
-// of insertions. Capacity is four fifths of the homes: 136 bytes a row of Wide plus 10 a row and P.
+// and beside it, never in a file: hints 8 a home; sweep number 2, dimension 1, and on the heap open 8 a slot; 4 a row for
+// the log of insertions. Capacity is four fifths of the homes: 136 bytes a row of Wide plus 10 a row and P.
 //
 // # Memory model
 //
 //   - Core.gen publishes a generation, by an atomic store after it is filled; nil after Close. A recorder loads it
-//     inside the pin (runtime.procPin), so a stop of the world begun after the store (runtime.ReadMemStats) and
+//     inside the pin (runtime.procPin, or by being in assembly, which is never preempted: table/direct.go), so a stop of the world begun after the store (runtime.ReadMemStats) and
 //     completed is a grace period: nobody is in the old one any more. On the atomic path (-race, purego, 32 bits)
 //     sections are counted instead.
 //   - A slot belongs to the inserter that set its tag from 0 to claimed by compare-and-swap, under the lock of the

@@ -43,6 +43,10 @@ type Gen struct {
 	baseHi [2][]uint64 // their high words: zero, and untouched, unless wide
 	log    []uint32    // row+1 in the order of insertion, 0 where an insert is under way
 
+	// The sealer's, by row.
+	seen []uint16 // sweep number, modulo 2^16, at which a row was last open or made
+	dims []uint8
+
 	region []byte
 	free   func()
 }
@@ -98,6 +102,28 @@ func planFor(n, words, cols int) (p plan) {
 	return p
 }
 
+// addSide gives g what is neither in a counter file nor shared with another process: outside the Go heap too, where the region's
+// pages cost nothing before they are used and do not move the collector's pace.
+func (g *Gen) addSide(homes, capacity int) (free func(), err error) {
+	n := int(g.n)
+	hints := 0
+	if Pinned {
+		hints = homes << hintShift
+	}
+	mem, free, err := DefaultRegion().Alloc(capacity*4 + n*2 + n + hints)
+	if err != nil {
+		return nil, err
+	}
+	p := bytePointer(mem) // the widest first: each array is aligned
+	g.log = array[uint32](p, capacity)
+	g.seen = array[uint16](at(p, uintptr(capacity)*4), n)
+	g.dims = array[uint8](at(p, uintptr(capacity)*4+uintptr(n)*2), n)
+	if Pinned {
+		g.hints = at(p, uintptr(capacity)*4+uintptr(n)*3)
+	}
+	return free, nil
+}
+
 func (c *Core) newGen(id uint32, capacity int) (*Gen, error) {
 	homes, cols := homesFor(capacity), columns(&c.cfg)
 	n := homes + maxHint
@@ -108,13 +134,15 @@ func (c *Core) newGen(id uint32, capacity int) (*Gen, error) {
 	}
 	g := &Gen{
 		limit: 1 << (63 - bits.Len(uint(max(cols, 1)-1))), n: uint32(n), buckets: uint64(homes) << hintShift, stride: p.stride, cols: cols, id: id,
-		words: c.layout.Words, capacity: uint32(capacity), log: make([]uint32, capacity), region: mem,
+		words: c.layout.Words, capacity: uint32(capacity), region: mem,
 	}
-	if Pinned {
-		g.hints = bytePointer(make([]byte, homes<<hintShift))
+	freeSide, err := g.addSide(homes, capacity)
+	if err != nil {
+		free()
+		return nil, fmt.Errorf("%w: side arrays for %d rows: %w", ErrConfig, capacity, err)
 	}
 	g.place(mem, p)
-	once := sync.OnceFunc(free)
+	once := sync.OnceFunc(func() { free(); freeSide() })
 	g.free = once
 	// For maps that are dropped. Collection stops the world after it has found g unreachable, so not even a pinned
 	// section that holds no more than a slot's address can be in the memory when it goes.

@@ -26,6 +26,9 @@ func (g *Gen) cell(col int, row uint32) *uint64 {
 // column returns a whole column of the region as a slice of g.n words.
 func words(p unsafe.Pointer, n uint32) []uint64 { return unsafe.Slice((*uint64)(p), int(n)) }
 
+// array returns n values of T, which holds no pointers, at p.
+func array[T any](p unsafe.Pointer, n int) []T { return unsafe.Slice((*T)(p), n) }
+
 func bytePointer(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
 func at(p unsafe.Pointer, off uintptr) unsafe.Pointer { return unsafe.Add(p, off) }

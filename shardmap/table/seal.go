@@ -22,21 +22,19 @@ type sealer struct {
 	scanned  uint32   // places that the last Scan covered
 	reported uint32   // places that NewRows has told of
 	present  []uint64 // bitmap of rows
-	dims     []uint8
-	open     []uint64
-	seen     []uint32 // sweep number at which a row was last open or made
+	open     []uint64 // on the heap: it is handed out, and callers may keep it longer than the map
+	dims     []uint8  // these two are cur's
+	seen     []uint16
 	sweeps   uint32
 	over     []Over
 	retired  [256]U128 // by dimension: sealed in generations now gone
 }
 
 func (s *sealer) init(g *Gen) {
-	n := int(g.n)
 	s.cur, s.drained, s.scanned, s.reported = g, 0, 0, 0
-	s.present = make([]uint64, (n+63)/64)
-	s.dims = make([]uint8, n)
-	s.open = make([]uint64, n)
-	s.seen = make([]uint32, n)
+	s.present = make([]uint64, (int(g.n)+63)/64)
+	s.open = make([]uint64, g.n)
+	s.dims, s.seen = g.dims, g.seen
 	s.over = nil
 }
 
@@ -62,7 +60,7 @@ func (c *Core) drain() {
 		k := c.key(g, row)
 		s.present[row/64] |= 1 << (row % 64)
 		s.dims[row] = c.dim(&k)
-		s.seen[row] = s.sweeps
+		s.seen[row] = uint16(s.sweeps)
 		s.drained++
 	}
 }
@@ -95,6 +93,7 @@ func (c *Core) scanNarrow() {
 	if g.usesShared.Load() != 0 {
 		cols++
 	}
+	now := uint16(s.sweeps)
 	var values [64]uint64
 	for i, w := range s.present {
 		if w == 0 {
@@ -118,7 +117,7 @@ func (c *Core) scanNarrow() {
 			next[j], open[j] = value, o
 			sweep := seen[j]
 			if o != 0 {
-				sweep = s.sweeps
+				sweep = now
 			}
 			seen[j] = sweep
 		}
@@ -141,7 +140,7 @@ func (c *Core) scanWide() {
 				s.over = append(s.over, Over{row, o.Sub(U128{0, math.MaxUint64})})
 			}
 			if !o.IsZero() {
-				s.seen[row] = s.sweeps
+				s.seen[row] = uint16(s.sweeps)
 			}
 		}
 	}

@@ -1,5 +1,7 @@
 package table
 
+import "math"
+
 // SweepReport says what a sweep did.
 type SweepReport struct {
 	Rebuilt     bool // the generation changed: row numbers are new
@@ -23,12 +25,13 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 		return rep, nil
 	}
 	c.drain()
+	idle = min(max(idle, 1), math.MaxUint16)
 	cur := s.epoch & 1
 	sealed := func(row uint32) U128 { return U128{old.baseHi[cur][row], old.baseLo[cur][row]} }
 	out := make([]bool, 0, s.drained) // by place in the log
 	for i := range s.drained {
 		row := old.log[i] - 1
-		gone := int(s.sweeps-s.seen[row]) >= max(idle, 1) && old.value(row) == sealed(row)
+		gone := int(uint16(s.sweeps)-s.seen[row]) >= idle && old.value(row) == sealed(row)
 		out = append(out, gone)
 		if gone {
 			rep.Evicted++
@@ -68,7 +71,7 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 	}
 	c.publish(next)
 	c.grace() // now nobody counts in old
-	seen := make([]uint32, next.n)
+	seen := make([]uint16, next.n)
 	for i, row := range moved {
 		from := old.log[i] - 1
 		open := old.value(from).Sub(sealed(from))
@@ -83,14 +86,14 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 			rep.Evicted, rep.Resurrected = rep.Evicted-1, rep.Resurrected+1
 		}
 		next.addWide(row, open)
-		seen[row] = s.sweeps
+		seen[row] = uint16(s.sweeps)
 		if open.IsZero() && uint32(i) < s.drained {
 			seen[row] = s.seen[from]
 		}
 	}
 	s.init(next)
 	c.drain()
-	s.seen = seen
+	copy(s.seen, seen)
 	rep.Rebuilt, rep.Rows = true, int(next.used.Load())
 	old.free() // its memory; nobody is in it
 	return rep, nil
