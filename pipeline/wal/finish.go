@@ -22,7 +22,8 @@ func (r *reading) finish() {
 		l.streams[i].retired = l.streams[i].key.Writer != l.writer
 	}
 	order := r.sorted()
-	rec.Heads = make([]Head, 0, len(l.streams))
+	rec.Heads, rec.Pending = make([]Head, 0, len(l.streams)), make([]Pending, 0, len(order))
+	l.nodes = slices.Grow(l.nodes, len(order))
 	for i := range l.streams {
 		n := 0
 		for n < len(order) && r.found[order[n]].si == uint32(i) {

@@ -285,6 +285,9 @@ func (r *reading) enter(m *meta, s *segment, off int64, lost bool) {
 		st.digest, st.known, st.sealedMS, st.windowEndS = m.digest, true, m.sealedMS, m.windowEndS
 	}
 	if m.seq >= st.acked {
+		if len(r.found) == cap(r.found) {
+			r.found = slices.Grow(r.found, len(r.found)+64) // twofold: of 200,000 each copy counts
+		}
 		r.found = append(r.found, found{*m, si, s, off, lost})
 	}
 }

@@ -16,15 +16,20 @@ type piece struct {
 	from, to int64
 	bodyOK   bool
 
-	m      meta       // entry
-	c      commitInfo // commit
-	table  []meta     // commit: what it says of its entries, kept only where they are not all whole
-	whole  bool       // commit: its body and all its entries are intact
-	seg    segInfo    // segment
-	st     stateInfo  // state
-	synced int64      // mark
-	epoch  uint64     // state, mark, acks: the last commit's as of then
-	known  bool       // epoch is
+	m      meta   // entry
+	synced int64  // mark
+	epoch  uint64 // state, mark, acks: the last commit's as of then
+	known  bool   // epoch is
+	*rare         // segment, state, commit
+}
+
+// rare is what few pieces have: most are entries, up to 100,000 in a segment.
+type rare struct {
+	c     commitInfo // commit
+	table []meta     // commit: what it says of its entries, kept only where they are not all whole
+	whole bool       // commit: its body and all its entries are intact
+	seg   segInfo    // segment
+	st    stateInfo  // state
 }
 
 // pageSize is the unit in which unreadable parts of a file are told from readable ones.
@@ -174,6 +179,9 @@ func lastData(b []byte) int {
 func (r *reading) parse(p *piece, h *header, body []byte, version uint32, before []piece, records func(byte, []byte) bool) {
 	p.kind = h.kind
 	p.bodyOK = h.body == 0 || digestOf(body) == h.digest
+	if h.kind == kindCommit || h.kind == kindSegment || h.kind == kindState {
+		p.rare = new(rare)
+	}
 	ok := version > oldVersion || allowedV1(h.kind)
 	switch {
 	case !ok:
