@@ -71,3 +71,6 @@ func (r *Recorder) Stats() Stats { return r.p.Stats() }
 // Collector returns every metric of this recorder, for the host to register. Two recorders in one registry need distinguishing labels
 // (prometheus.WrapRegistererWith).
 func (r *Recorder) Collector() prometheus.Collector { return r.p.Metrics() }
+
+// Tune changes what may change while the recorder runs: fairness, backoff and deadlines. It may be called from any goroutine.
+func (r *Recorder) Tune(t Tuning) error { return r.p.Tune(t) }

@@ -60,6 +60,7 @@ type (
 	OverflowPolicy = pipeline.OverflowPolicy
 	Fairness       = pipeline.Fairness
 	BackoffOptions = pipeline.BackoffOptions
+	Tuning         = pipeline.Tuning
 	Clock          = pipeline.Clock
 	Readiness      = pipeline.Readiness
 	ReadyKey       = pipeline.ReadyKey

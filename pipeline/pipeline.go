@@ -186,7 +186,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 		return ErrClosed
 	}
 	start := p.o.Clock.Monotonic()
-	ctx, cancel := context.WithTimeout(ctx, p.o.DrainDeadline)
+	ctx, cancel := context.WithTimeout(ctx, p.drainDeadline())
 	defer cancel()
 	p.m.Close() // from here on Record is ErrClosed; what returned nil before is seen by the seal below
 	p.stopTicker()

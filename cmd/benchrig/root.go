@@ -24,6 +24,8 @@ func subcommands() []*cobra.Command {
 		newAdoptCommand(),
 		newReplayCommand(),
 		newLedgerCommand(),
+		newServeCommand(),
+		newTokenCommand(),
 		newConfigCommand(),
 		newCPUCommand(),
 	}

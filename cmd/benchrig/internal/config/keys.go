@@ -17,6 +17,24 @@ type Config struct {
 	Options accounting.Options
 	WAL     wal.Options // used where Dir is set
 	Sink    string      // where slices go
+	Serve   Serve
+}
+
+// Serve is what benchrig serve adds to a recorder.
+type Serve struct {
+	Addr, UDS, MetricsAddr    string
+	TLSCert, TLSKey, ClientCA string
+	TokenKeys, Audience       string
+	AllowUIDs                 []uint32
+	Insecure                  bool
+	Dir                       string
+	MaxConns, MaxInflight     int
+	MaxInflightBytes          int64
+	MaxRows                   int
+	StageBytes, StageResident int64
+	StageSlices, StageStreams int
+	TenantShare               float64
+	MaxKeys                   int
 }
 
 // Key is one setting.
@@ -59,6 +77,27 @@ var Keys = []Key{
 	{"backoff.base", "50ms", "first bound of the retries' jittered wait", true, duration(func(c *Config) *time.Duration { return &c.Options.Backoff.Base })},
 	{"backoff.cap", "2s", "last bound", true, duration(func(c *Config) *time.Duration { return &c.Options.Backoff.Cap })},
 	{"op_deadline", "10s", "one export call", true, duration(func(c *Config) *time.Duration { return &c.Options.OpDeadline })},
+	{"serve.addr", "", "serve: TCP address, like 127.0.0.1:8421", false, text(func(c *Config) *string { return &c.Serve.Addr })},
+	{"serve.uds", "", "serve: path of a Unix socket", false, text(func(c *Config) *string { return &c.Serve.UDS })},
+	{"serve.metrics_addr", "127.0.0.1:9464", "serve: TCP address of GET /metrics; empty: none", false, text(func(c *Config) *string { return &c.Serve.MetricsAddr })},
+	{"serve.tls_cert", "", "serve: PEM certificate chain; the file is read again at a reload", false, text(func(c *Config) *string { return &c.Serve.TLSCert })},
+	{"serve.tls_key", "", "serve: its key", false, text(func(c *Config) *string { return &c.Serve.TLSKey })},
+	{"serve.client_ca", "", "serve: PEM authorities; every client must show a certificate of theirs", false, text(func(c *Config) *string { return &c.Serve.ClientCA })},
+	{"serve.token_keys", "", "serve: file of root keys, mode 0600; read again at a reload", false, text(func(c *Config) *string { return &c.Serve.TokenKeys })},
+	{"serve.audience", "", "serve: what the aud caveat of a token must say", false, text(func(c *Config) *string { return &c.Serve.Audience })},
+	{"serve.allow_uid", "", "serve: users that need no token on the Unix socket, with commas between", false, uids},
+	{"serve.insecure", "false", "serve: no authentication; loopback addresses only", false, boolean(func(c *Config) *bool { return &c.Serve.Insecure })},
+	{"serve.dir", "", "serve: directory of the staging file; empty: accepted slices are in memory only", false, text(func(c *Config) *string { return &c.Serve.Dir })},
+	{"serve.max_conns", "4096", "serve: open connections of each listener", false, integer(func(c *Config) *int { return &c.Serve.MaxConns })},
+	{"serve.max_inflight", "1024", "serve: requests with bodies at a time; one principal at most half", false, integer(func(c *Config) *int { return &c.Serve.MaxInflight })},
+	{"serve.max_inflight_bytes", "64MiB", "serve: bytes of their bodies; one principal at most half", false, size(func(c *Config) *int64 { return &c.Serve.MaxInflightBytes })},
+	{"serve.max_rows", "8192", "serve: rows of a POST /record", false, integer(func(c *Config) *int { return &c.Serve.MaxRows })},
+	{"serve.max_keys", "200000", "serve: idempotency keys remembered", false, integer(func(c *Config) *int { return &c.Serve.MaxKeys })},
+	{"serve.stage_bytes", "512MiB", "serve: bytes of accepted slices that are not acked", false, size(func(c *Config) *int64 { return &c.Serve.StageBytes })},
+	{"serve.stage_slices", "200000", "serve: their number", false, integer(func(c *Config) *int { return &c.Serve.StageSlices })},
+	{"serve.stage_resident", "64MiB", "serve: bytes of them kept in memory too", false, size(func(c *Config) *int64 { return &c.Serve.StageResident })},
+	{"serve.stage_streams", "131072", "serve: foreign streams known at a time", false, integer(func(c *Config) *int { return &c.Serve.StageStreams })},
+	{"serve.tenant_share", "0.5", "serve: part of the staging that one tenant may hold", false, fraction(func(c *Config) *float64 { return &c.Serve.TenantShare })},
 	{"drain_deadline", "5s", "how long closing waits for acks", true, duration(func(c *Config) *time.Duration { return &c.Options.DrainDeadline })},
 }
 
@@ -144,6 +183,31 @@ func choice(put func(*Config, int), allowed ...string) setter {
 		put(c, i)
 		return nil
 	}
+}
+
+func fraction(field func(*Config) *float64) setter {
+	return func(c *Config, v string) error {
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(f > 0 && f <= 1) {
+			return fmt.Errorf("want a number above 0, at most 1")
+		}
+		*field(c) = f
+		return nil
+	}
+}
+
+func uids(c *Config, v string) error {
+	if v == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(v, ",") {
+		n, err := strconv.ParseUint(strings.TrimSpace(part), 10, 32)
+		if err != nil {
+			return fmt.Errorf("want user numbers with commas between")
+		}
+		c.Serve.AllowUIDs = append(c.Serve.AllowUIDs, uint32(n))
+	}
+	return nil
 }
 
 func weights(c *Config, v string) error {
