@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/capture"
 	"github.com/ron-accounting/ron-accounting/pprof"
 )
+
+// heapRate is the runtime's own default: a sample each so many bytes.
+const heapRate = 512 << 10
 
 func newCaptureCommand() *cobra.Command {
 	var out, version, host string
@@ -48,6 +52,9 @@ each, and capture.json that describes them. The exit code is the run's.`,
 					return usagef("capture: %w, or perf alone", err)
 				}
 				plan.Kinds = append(plan.Kinds, k)
+				if k == pprof.Heap {
+					runtime.MemProfileRate = heapRate // before anything is allocated that the profile is about
+				}
 			}
 			if err := (pprof.Options{Dir: dir, Kinds: plan.Kinds}).Validate(); err != nil {
 				return usagef("capture: %w", err)

@@ -58,7 +58,8 @@ type Seal struct {
 	Rows      uint64    `json:"rows"`
 	Bytes     uint64    `json:"bytes"`
 	PerSlice  Quantiles `json:"per_slice_us"`
-	Coalesced uint64    `json:"coalesced"` // streams left to a later window
+	First     float64   `json:"first_us,omitempty"` // a slice of the first seal, where its keys were new (--cold, w3): not in PerSlice
+	Coalesced uint64    `json:"coalesced"`          // streams left to a later window
 }
 
 // Export is the way from the commit to the ledger's ack.

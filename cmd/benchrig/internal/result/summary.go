@@ -41,6 +41,9 @@ func (r *Result) Summary(w io.Writer, s Style) {
 	p("             a Record call took %s ns in this load (p99 %s), %s on a key in the cache; batches of 64 began %s µs late at p99",
 		num(r.Record.Latency.Mean), num(r.Record.Latency.P99), num(r.Record.HotNS), num(r.Record.Lag.P99))
 	p("  sealed     %d slices, %s rows, %s; %s µs a slice at p99", r.Seal.Slices, Count(float64(r.Seal.Rows)), Bytes(r.Seal.Bytes), num(r.Seal.PerSlice.P99))
+	if r.Seal.First > 0 {
+		p("             a slice of the first window, whose keys were new, took %s µs", num(r.Seal.First))
+	}
 	p("  exported   %d acked, %d duplicates, %d failed, %d retries; ack after %s ms at p50, %s at p99", r.Export.OK, r.Export.Dup, r.Export.Fail, sum(r.Export.Retries), num(r.Export.Latency.P50), num(r.Export.Latency.P99))
 	if r.WAL.Enabled {
 		p("  WAL        %d fsyncs, %s ms at p50, %s at p99; at most %s on disk; %d corrupt", r.WAL.Fsyncs, num(r.WAL.Fsync.P50), num(r.WAL.Fsync.P99), Bytes(r.WAL.Peak), r.WAL.Corrupt)

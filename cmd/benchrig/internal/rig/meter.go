@@ -97,6 +97,10 @@ func (m *meter) sealed(now *reading, metrics scrape) {
 	}
 	if n := int64(now.slices - m.last.slices); n > 0 {
 		took := time.Duration((now.seal-m.last.seal)*1e9) - (now.synced - m.last.synced)
+		if m.s.set.Cold && m.s.res.Seal.First == 0 { // its keys are new: they are read and sorted for the first time
+			m.s.res.Seal.First = result.Round(float64(took) / float64(n) / 1e3)
+			return
+		}
 		_ = m.perSlice.RecordValues(max(1, int64(took)/n), n)
 	}
 }
