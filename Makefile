@@ -46,7 +46,7 @@ bench:
 	$(GO) run ./cmd/benchrig bench
 
 bench-record:
-	cd testing/performance && $(GO) run ./cmd/compare record
+	cd testing/performance && $(GO) run ./cmd/compare record growth
 
 gate:
 	$(GO) run ./cmd/benchrig gate --short --against HEAD~1

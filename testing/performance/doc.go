@@ -5,6 +5,7 @@
 // with ratios:
 //
 //	go run ./cmd/compare record          # what `make bench-record` runs
+//	go run ./cmd/compare growth          # Record after many windows, tenants, evictions
 //	go run ./cmd/compare -full record    # all peers at 2M keys too: needs some 10 GB
 //	go run ./cmd/compare seal encode digest wal
 //	go test -run '^$' -bench .           # for benchstat

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command compare measures this library against its peers in one run and prints tables with medians and ratios.
-// What it compares: record, seal, encode, digest, wal, or all. See the package comment of the module's root.
+// What it compares: record, growth, seal, encode, digest, wal, or all. See the package comment of the module's root.
 package main
 
 import (
@@ -46,14 +46,14 @@ type table struct {
 var comparisons = []struct {
 	name string
 	run  func(*options) error
-}{{"record", record}, {"seal", seal}, {"encode", encode}, {"digest", digest}, {"wal", walCommit}}
+}{{"record", record}, {"growth", growth}, {"seal", seal}, {"encode", encode}, {"digest", digest}, {"wal", walCommit}}
 
 // run returns the exit code: 0, 1 for a comparison that could not be made, 2 for wrong usage.
 func run(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
-		fmt.Fprintln(stderr, "usage: compare [flags] record|seal|encode|digest|wal|all ...")
+		fmt.Fprintln(stderr, "usage: compare [flags] record|growth|seal|encode|digest|wal|all ...")
 		fs.PrintDefaults()
 	}
 	o := options{out: stdout, log: stderr}
@@ -106,7 +106,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return c.name == name
 		})
 		if i < 0 {
-			fmt.Fprintf(stderr, "compare: %q is none of record, seal, encode, digest, wal, all\n", name)
+			fmt.Fprintf(stderr, "compare: %q is none of record, growth, seal, encode, digest, wal, all\n", name)
 			return 2
 		}
 		if err := comparisons[i].run(&o); err != nil {
