@@ -2,8 +2,10 @@
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 QEMU_PKGS := ./internal/asm/... ./internal/cpufeat/... ./canon/... ./shardmap/...
+# One event stream, the same digest everywhere.
+SAME_BYTES := TestSameBytes ./pipeline
 
-.PHONY: check test lint race test-purego test-oracle test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate crash fleet tune release-perf
+.PHONY: check test lint race test-purego test-paths test-oracle test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate crash fleet tune release-perf
 
 check: lint test race gen-check
 
@@ -21,17 +23,23 @@ race:
 test-purego:
 	$(GO) test -tags purego $(QEMU_PKGS) ./pipeline .
 
+test-paths:
+	for path in generic sse41 avx2; do RON_ACC_CPU=$$path $(GO) test -count=1 ./canon && RON_ACC_CPU=$$path $(GO) test -count=1 -run $(SAME_BYTES) || exit 1; done
+
 test-oracle:
 	cd testing/performance/oracle && $(GO) vet ./... && $(GO) test ./...
 
 test-386:
 	GOARCH=386 CGO_ENABLED=0 $(GO) test $(QEMU_PKGS)
+	GOARCH=386 CGO_ENABLED=0 $(GO) test -run $(SAME_BYTES)
 
 test-arm64:
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static $(QEMU_PKGS)
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -exec qemu-aarch64-static -run $(SAME_BYTES)
 
 test-s390x:
 	GOARCH=s390x CGO_ENABLED=0 $(GO) test -exec qemu-s390x-static $(QEMU_PKGS)
+	GOARCH=s390x CGO_ENABLED=0 $(GO) test -exec qemu-s390x-static -run $(SAME_BYTES)
 
 gen:
 	cd gen && $(GO) run . -generate
