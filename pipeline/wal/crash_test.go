@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ron-accounting/ron-accounting/pipeline/vfs"
 )
@@ -191,5 +192,69 @@ func checkKilled(t *testing.T, disk *vfs.Crash, m *model, seed uint64, number in
 			return
 		}
 		o.FS = disk.Clone(0, rand.New(rand.NewPCG(seed, uint64(number))))
+	}
+}
+
+// TestPowerCutLosesOneCommit: with the interval policy a power cut costs the last commit at most, and never looks like damage.
+func TestPowerCutLosesOneCommit(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	lost := 0
+	for round := range 40 {
+		disk := vfs.NewCrash("/var")
+		tap := vfs.NewInject(disk)
+		o := testOptions(tap)
+		o.SegmentBytes, o.Fsync, o.FsyncInterval = 4<<10, Interval, time.Minute
+		l, rec := mustOpen(t, o)
+		m := newModel(rec.Writer)
+		old := m.clone() // without the last commit
+		tap.Set(vfs.Rule{Op: vfs.OpAny, Match: func(string) bool {
+			c := o
+			c.FS = disk.Clone([]int{0, 50, 100}[rng.IntN(3)], rng)
+			c.BootID = func() [16]byte { return [16]byte{2} }
+			l, rec, err := Open(c, testIdentity)
+			if err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+			if !rec.NewWriter || rec.OldWriter != m.writer {
+				t.Errorf("round %d: got new writer %v, old %v; want another than %v", round, rec.NewWriter, rec.OldWriter, m.writer)
+			}
+			rec.Writer = rec.OldWriter
+			if err := m.clone().diff(rec, true); err != nil {
+				if err2 := old.clone().diff(rec, true); err2 != nil {
+					t.Errorf("round %d: %v; without the last commit: %v", round, err, err2)
+				}
+				lost++
+			}
+			checkBodies(t, l, rec)
+			_ = l.release()
+			return false
+		}})
+		for range 25 {
+			c := m.randomCommit(rng)
+			m.unsettled = c
+			mustAppend(t, l, c)
+			old = m.clone()
+			old.unsettled = nil
+			m.unsettled = nil
+			m.apply(c)
+			if rng.IntN(3) == 0 {
+				for key, s := range m.streams {
+					if s.next > s.acked {
+						m.ack(key, s.next-1)
+						old.ack(key, s.next-1)
+						l.Ack(key, s.next-1)
+					}
+				}
+				_ = l.Maintain()
+			}
+			if t.Failed() {
+				return
+			}
+		}
+		tap.Set()
+		mustClose(t, l)
+	}
+	if lost == 0 {
+		t.Error("no power cut has cost anything: the test cuts nothing")
 	}
 }

@@ -20,13 +20,18 @@ type settling struct {
 
 // settle takes a segment's pieces into the state.
 func (r *reading) settle(s *segment, pieces []piece, later bool) {
+	for i := range pieces { // before the cut: marks cover it
+		if p := &pieces[i]; p.kind == kindMark {
+			s.synced = max(s.synced, p.synced)
+		}
+	}
+	if !later {
+		pieces = r.powerCut(s, pieces)
+	}
 	t := &settling{reading: r, s: s, pieces: pieces, later: later, last: -1}
 	for i := range pieces {
 		if p := &pieces[i]; p.kind != kindInvalid {
 			t.last, s.end = i, p.to
-			if p.kind == kindMark {
-				s.synced = max(s.synced, p.synced)
-			}
 		}
 	}
 	for i := t.checkpoint(); i < len(pieces); i++ {
@@ -66,6 +71,30 @@ func (r *reading) settle(s *segment, pieces []piece, later bool) {
 		r.tear(s, first, pieces[len(pieces)-1].to)
 		s.end = min(s.end, first)
 	}
+}
+
+// powerCut cuts the last segment where its bytes, not synced before the machine went down, stop being whole: with the policies that don't sync
+// each commit, what follows was not written after what is missing was durable.
+func (r *reading) powerCut(s *segment, pieces []piece) []piece {
+	if len(pieces) == 0 || pieces[0].kind != kindSegment || pieces[0].seg.policy == OnSeal || pieces[0].seg.boot == r.l.boot {
+		return pieces
+	}
+	for i := range pieces {
+		p := &pieces[i]
+		if p.to <= s.synced || p.kind != kindInvalid && p.bodyOK && (p.kind != kindCommit || p.whole) {
+			continue
+		}
+		from := p.from
+		if p.kind == kindCommit {
+			from = min(from, max(p.c.first, s.synced))
+		}
+		r.tear(s, from, pieces[len(pieces)-1].to)
+		for i > 0 && pieces[i-1].from >= from {
+			i--
+		}
+		return pieces[:i]
+	}
+	return pieces
 }
 
 // covered reports that piece i was durable: what follows it was written only after it was.
