@@ -21,7 +21,7 @@ import (
 func macronode(dir string) Options {
 	return Options{
 		Profile: Macronode, WAL: &wal.Options{Dir: dir, MaxBytes: 8 << 20, SegmentBytes: 64 << 10}, Window: time.Hour,
-		DrainDeadline: 200 * time.Millisecond, Backoff: BackoffOptions{Base: time.Millisecond, Cap: 5 * time.Millisecond},
+		DrainDeadline: 50 * time.Millisecond, Backoff: BackoffOptions{Base: time.Millisecond, Cap: 5 * time.Millisecond},
 	}
 }
 

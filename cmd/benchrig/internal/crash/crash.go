@@ -193,17 +193,13 @@ func (r *run) life(ctx context.Context, i int) error {
 	}
 	if r.disk != nil && r.random.IntN(2) == 0 { // the power goes under the running child; else it is killed first, and then the power goes
 		cut = true
-		if err := r.disk.cut(); err != nil {
+		if err := errors.Join(freeze(p.cmd.Process.Pid), r.disk.cut()); err != nil {
 			p.kill()
 			return err
 		}
-		select {
-		case <-p.done:
-		case <-time.After(time.Duration(r.random.IntN(int(20 * time.Millisecond)))):
-		}
 	}
 	killed := p.kill()
-	if !killed && !cut { // at a power cut a child may end with an error of its own
+	if !killed {
 		return fmt.Errorf("the child ended by itself: %w\n%s", p.err, p.stderr.String())
 	}
 	if c.DieAt > 0 && p.died {

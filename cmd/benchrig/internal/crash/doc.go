@@ -6,6 +6,6 @@
 // if it lies between the two, summed over all lives. The proof is made twice: over ledger, WAL and counter file as the last kill left them, and
 // over the ledger alone once a last life has drained into it; both by package conserve, which shares no code with the recorder.
 //
-// With power cuts the WAL lies on a file system of its own, which is shut down under the running child, and the counter file is deleted with it, as
+// With power cuts the WAL lies on a file system of its own, which is shut down under the child (it is stopped first: a program does not run on without power), and the counter file is deleted with it, as
 // memory would be: then what had been sealed must be there, and what was open may be lost.
 package crash
