@@ -57,7 +57,7 @@ type Seal struct {
 	Slices    uint64    `json:"slices"`
 	Rows      uint64    `json:"rows"`
 	Bytes     uint64    `json:"bytes"`
-	PerSlice  Quantiles `json:"per_slice_us"`
+	PerSlice  Quantiles `json:"per_slice_us"`       // CPU time: a handful of seals a run, so that one that lost the processor would be the p99
 	First     float64   `json:"first_us,omitempty"` // a slice of the first seal, where its keys were new (--cold, w3): not in PerSlice
 	Coalesced uint64    `json:"coalesced"`          // streams left to a later window
 }

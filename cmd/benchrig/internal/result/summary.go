@@ -40,7 +40,7 @@ func (r *Result) Summary(w io.Writer, s Style) {
 	p("  recorded   %s rows at %s rows/s, %s units", Count(float64(r.Record.Count)), Count(r.Rate.Achieved), r.Record.Units)
 	p("             a Record call took %s ns in this load (p99 %s), %s on a key in the cache; batches of 64 began %s µs late at p99",
 		num(r.Record.Latency.Mean), num(r.Record.Latency.P99), num(r.Record.HotNS), num(r.Record.Lag.P99))
-	p("  sealed     %d slices, %s rows, %s; %s µs a slice at p99", r.Seal.Slices, Count(float64(r.Seal.Rows)), Bytes(r.Seal.Bytes), num(r.Seal.PerSlice.P99))
+	p("  sealed     %d slices, %s rows, %s; %s µs of CPU time a slice at p99", r.Seal.Slices, Count(float64(r.Seal.Rows)), Bytes(r.Seal.Bytes), num(r.Seal.PerSlice.P99))
 	if r.Seal.First > 0 {
 		p("             a slice of the first window, whose keys were new, took %s µs", num(r.Seal.First))
 	}

@@ -19,7 +19,7 @@ type meter struct {
 	last     reading
 	second   *load.Sample // reused
 	total    *load.Sample
-	perSlice *hdrhistogram.Histogram // nanoseconds of sealing a slice, WAL syncs apart
+	perSlice *hdrhistogram.Histogram // nanoseconds of CPU time of sealing a slice
 	memory   []proc.Memory
 	walPeak  float64
 }
@@ -30,7 +30,6 @@ type reading struct {
 	cpu    time.Duration
 	seal   float64 // seconds
 	slices float64
-	synced time.Duration
 }
 
 func newMeter(s *session) *meter {
@@ -91,12 +90,9 @@ const batch = 64
 
 // sealed enters what sealing a slice cost since the last reading.
 func (m *meter) sealed(now *reading, metrics scrape) {
-	now.seal, now.slices = metrics.hist["accounting_seal_seconds"].sum, metrics.value["accounting_sealed_slices_total"]
-	if m.s.fs != nil {
-		now.synced = m.s.fs.spent()
-	}
+	now.seal, now.slices = metrics.value["accounting_seal_cpu_seconds_total"], metrics.value["accounting_sealed_slices_total"]
 	if n := int64(now.slices - m.last.slices); n > 0 {
-		took := time.Duration((now.seal-m.last.seal)*1e9) - (now.synced - m.last.synced)
+		took := time.Duration((now.seal - m.last.seal) * 1e9)
 		if m.s.set.Cold && m.s.res.Seal.First == 0 { // its keys are new: they are read and sorted for the first time
 			m.s.res.Seal.First = result.Round(float64(took) / float64(n) / 1e3)
 			return

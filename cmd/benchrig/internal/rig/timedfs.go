@@ -13,9 +13,8 @@ import (
 // timedFS times every sync of the WAL, injected delays included.
 type timedFS struct {
 	vfs.FS
-	mu    sync.Mutex // guards hist and total
-	hist  *hdrhistogram.Histogram
-	total time.Duration
+	mu   sync.Mutex // guards hist
+	hist *hdrhistogram.Histogram
 }
 
 func newTimedFS(under vfs.FS) *timedFS {
@@ -34,15 +33,7 @@ func (t *timedFS) note(start time.Time) {
 	d := time.Since(start)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.total += d
 	_ = t.hist.RecordValue(min(int64(d), int64(time.Minute)))
-}
-
-// spent is the time in syncs so far.
-func (t *timedFS) spent() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.total
 }
 
 type timedFile struct {
