@@ -76,7 +76,7 @@ func (l *ledger) units() (sum uint64) {
 	return sum
 }
 
-func open(t *testing.T, o Options, sink export.Exporter) *Pipeline {
+func open(t testing.TB, o Options, sink export.Exporter) *Pipeline {
 	t.Helper()
 	o.Sinks = []export.Sink{{Name: "ledger", Exporter: sink, Required: true}}
 	p, err := Open(o)
@@ -86,7 +86,7 @@ func open(t *testing.T, o Options, sink export.Exporter) *Pipeline {
 	return p
 }
 
-func (p *Pipeline) count(t *testing.T, tenant, subject, n uint64) {
+func (p *Pipeline) count(t testing.TB, tenant, subject, n uint64) {
 	t.Helper()
 	k := Key{Tenant: canon.IDFromUint64(tenant), Subject: canon.IDFromUint64(subject), Namespace: 7}
 	if p.m.Add(k.Wide(), n) != shardmap.OK {
