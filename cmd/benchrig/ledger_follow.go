@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,9 +22,11 @@ interrupted. What the ledger holds already is a duplicate, so it may be begun an
 		Example: `  benchrig ledger follow nats://127.0.0.1:4222 --file fleet.db`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if !strings.HasPrefix(args[0], "nats://") {
-				return usagef("follow: got %q, want nats://HOST:PORT", args[0])
+			servers, o, err := jetstream.ParseURL(args[0])
+			if err != nil {
+				return usagef("follow: %w", err)
 			}
+			o.MaxSliceBytes = 512 << 10
 			if file == "" {
 				return usagef("--file: want the ledger's file")
 			}
@@ -34,7 +35,7 @@ interrupted. What the ledger holds already is a duplicate, so it may be begun an
 				return err
 			}
 			defer func() { err = errors.Join(err, l.Close()) }()
-			got, err := jetstream.Follow(cmd.Context(), args[0], jetstream.Options{MaxSliceBytes: 512 << 10}, l, jetstream.FollowOptions{Once: once})
+			got, err := jetstream.Follow(cmd.Context(), servers, o, l, jetstream.FollowOptions{Once: once})
 			fmt.Fprintf(cmd.OutOrStdout(), "read %d slices, stored %d, %d duplicates\n", got.Read, got.Stored, got.Duplicates)
 			if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 				return nil // interrupted: what was read is stored

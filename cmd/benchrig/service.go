@@ -220,7 +220,7 @@ func openExporter(ctx context.Context, address string) (export.Exporter, func() 
 		}
 		return l, l.Close, nil
 	case "nats":
-		e, err := jetstream.Connect(ctx, address, jetstream.Options{MaxSliceBytes: 512 << 10})
+		e, err := jetstream.ConnectURL(ctx, address, 512<<10)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"context"
+	"strings"
 
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/jetstream"
@@ -12,7 +13,7 @@ const mostSlice = 512 << 10
 
 // natsSink exports to JetStream at nats://… and reads the messages back by a connection of its own.
 func natsSink(ctx context.Context, url string) (*sink, error) {
-	e, err := jetstream.Connect(ctx, url, jetstream.Options{MaxSliceBytes: mostSlice})
+	e, err := jetstream.ConnectURL(ctx, url, mostSlice)
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +22,8 @@ func natsSink(ctx context.Context, url string) (*sink, error) {
 		exporter: o,
 		close:    func() error { e.Close(); return nil },
 		read: func(ctx context.Context, book *conserve.Book) error {
-			return book.ReadNATS(ctx, url, o.ours())
+			servers, _, _ := strings.Cut(url, "?")
+			return book.ReadNATS(ctx, servers, o.ours())
 		},
 	}, nil
 }

@@ -1,0 +1,43 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// ParseURL reads an address as commands take it: nats://HOST:PORT[,nats://HOST:PORT…][?replicas=N]. servers is what Connect takes; o has
+// Replicas set. The error says what was got and what is allowed.
+func ParseURL(s string) (servers string, o Options, err error) {
+	servers, query, _ := strings.Cut(s, "?")
+	for a := range strings.SplitSeq(servers, ",") {
+		u, err := url.Parse(a)
+		if err != nil || u.Scheme != "nats" && u.Scheme != "tls" || u.Host == "" {
+			return "", o, fmt.Errorf("accounting/jetstream: address: got %.100q, want nats://HOST:PORT or tls://HOST:PORT, several with commas between", a)
+		}
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", o, fmt.Errorf("accounting/jetstream: address: query %.100q: %w", query, err)
+	}
+	for key, v := range values {
+		n, err := strconv.Atoi(v[len(v)-1])
+		if key != "replicas" || err != nil || n < 1 || n > 5 {
+			return "", o, fmt.Errorf("accounting/jetstream: address: got %.60s=%.60s, want replicas=1 to 5", key, v[len(v)-1])
+		}
+		o.Replicas = n
+	}
+	return servers, o, nil
+}
+
+// ConnectURL is Connect to an address as ParseURL reads it, with room for slices of at most maxSlice bytes (0: canon.MaxBytes).
+func ConnectURL(ctx context.Context, address string, maxSlice int) (*Exporter, error) {
+	servers, o, err := ParseURL(address)
+	if err != nil {
+		return nil, err
+	}
+	o.MaxSliceBytes = maxSlice
+	return Connect(ctx, servers, o)
+}
