@@ -38,8 +38,8 @@ func charts(r *result.Result) []chart {
 		pick("Commit to ack, p99", "ms", func(p result.Point) float64 { return p.ExportMS }),
 		pick("Slices pending", "", func(p result.Point) float64 { return p.Pending }),
 		pick("Slices in lanes", "", func(p result.Point) float64 { return p.Backlog }),
-		pick("Memory, anonymous and shared", "MiB", func(p result.Point) float64 { return p.RSSMiB }),
-		pick("CPU, load generator included", "% of a core", func(p result.Point) float64 { return p.CPU }),
+		pick("Memory", "MiB", func(p result.Point) float64 { return p.RSSMiB }),
+		pick("CPU, with the generator", "% of a core", func(p result.Point) float64 { return p.CPU }),
 	}
 	if r.WAL.Enabled {
 		out = append(out, pick("WAL on disk", "MiB", func(p result.Point) float64 { return p.WALMiB }))
