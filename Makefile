@@ -5,7 +5,7 @@ QEMU_PKGS := ./internal/asm/... ./internal/cpufeat/... ./canon/... ./shardmap/..
 # One event stream, the same digest everywhere.
 SAME_BYTES := TestSameBytes ./pipeline
 
-.PHONY: check test lint race test-purego test-paths test-oracle test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate crash fleet tune release-perf
+.PHONY: check test lint race test-purego test-paths test-oracle test-386 test-arm64 test-s390x gen gen-check fuzz bench bench-record gate gate-ci crash fleet tune release-perf
 
 check: lint test race gen-check
 
@@ -57,7 +57,24 @@ bench-record:
 	cd testing/performance && $(GO) run ./cmd/compare record growth
 
 gate:
-	$(GO) run ./cmd/benchrig gate --short --against HEAD~1
+	$(GO) run ./cmd/benchrig gate --short --against HEAD~1 --waivers testing/performance/waivers.json
+
+gate-ci:
+	.ci/gate
+
+# What each release archives: W3, W4 and chaos at length, flame graphs, traces, the report, new baselines. VERSION=v1.2.3 HOST=name
+RELEASE_DIR = pprof/archive/$(VERSION)
+release-perf:
+	@test -n "$(VERSION)" -a -n "$(HOST)" || { echo 'want make release-perf VERSION=v1.2.3 HOST=name'; exit 2; }
+	mkdir -p $(RELEASE_DIR)
+	$(GO) build -o $(RELEASE_DIR)/benchrig ./cmd/benchrig
+	$(RELEASE_DIR)/benchrig run w3 --mins $(or $(MINS),15) --json $(RELEASE_DIR)/w3.json --report $(RELEASE_DIR)/w3.html
+	$(RELEASE_DIR)/benchrig run w4 --mins $(or $(MINS),30) --json $(RELEASE_DIR)/w4.json --report $(RELEASE_DIR)/w4.html
+	$(RELEASE_DIR)/benchrig run w4 --mins $(or $(MINS),10) --chaos 5xx=0.1-0.3,tail=0.1:200ms-800ms,fsync=2ms-8ms,outage=5s@10s --drain 5m --json $(RELEASE_DIR)/chaos.json --report $(RELEASE_DIR)/chaos.html
+	$(RELEASE_DIR)/benchrig capture cpu,heap,mutex,block --version $(VERSION) --host $(HOST) -- run all --short --quiet
+	$(RELEASE_DIR)/benchrig capture trace --out $(RELEASE_DIR)/trace -- run w1 --duration 3s --quiet
+	$(RELEASE_DIR)/benchrig gate --write-baseline testing/performance/baselines --host $(HOST)
+	rm $(RELEASE_DIR)/benchrig
 
 crash:
 	$(GO) run ./cmd/benchrig crash --iterations 1000
