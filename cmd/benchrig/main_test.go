@@ -272,6 +272,10 @@ import (
 )
 
 func main() {
+	if os.Args[1] == "run" {
+		_ = os.WriteFile(os.Args[len(os.Args)-1], []byte("{\"export\":{\"latency_ms\":{\"p95\":1}},\"cpu\":{\"ns_per_row\":1},\"rss_mib\":{\"steady\":1}}"), 0o600)
+		return
+	}
 	extra, _ := strconv.ParseFloat(os.Getenv("RON_ACC_BENCH_EXTRA"), 64)
 	fmt.Printf("{\"schema\":1,\"results\":[{\"name\":\"Record/keys=1\",\"best_ns_per_op\":%f}]}", (1+extra/100)*(100+float64(time.Now().UnixNano()/1000%100)/100))
 }
@@ -300,10 +304,10 @@ func example(t *testing.T, args []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	switch {
-	case strings.Contains(line, "/var/lib") || strings.HasPrefix(line, "run all") || strings.HasPrefix(line, "run w4"):
+	case strings.Contains(line, "/var/lib"):
 		return // needs what is not here, or is a minute's work: the tests of the parts stand for it
 	case args[0] == "run":
-		args = append(args, "--duration", "1s", "--quiet")
+		args = append(args, "--duration", "300ms", "--quiet")
 	case args[0] == "capture":
 		if slices.Contains(args, "perf") {
 			if osexec.Command("perf", "stat", "-e", "cpu-clock", "true").Run() != nil {
@@ -314,7 +318,7 @@ func example(t *testing.T, args []string) {
 			}
 			defer os.Unsetenv(asBenchrig)
 		}
-		args = append(args, "--duration", "1s", "--quiet")
+		args = append(args, "--duration", "300ms", "--quiet")
 	case args[0] == "bench":
 		args = append(args, "--benchtime", "1ms")
 	case slices.Contains(args, "--baseline"):
