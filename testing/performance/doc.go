@@ -10,5 +10,9 @@
 //	go run ./cmd/compare seal encode digest wal
 //	go test -run '^$' -bench .           # for benchstat
 //
+// The official C library of BLAKE3 is among the digests where it is linked: with Debian's libblake3-dev by -tags officialc; where that
+// package does not exist yet, librust-blake3-dev has the same C sources (compile blake3*.c but for the intrinsics, and *_unix.S, into
+// libblake3.a) and CGO_CFLAGS and CGO_LDFLAGS say where they are.
+//
 // baselines/ holds the gate's baselines, {host}-{cpu}/{commit}.json (`benchrig gate`).
 package performance

@@ -43,7 +43,7 @@ func seal(o *options) error {
 				return sum
 			}})
 		}
-		o.print(fmt.Sprintf("seal: %d rows of one stream, steady", rows), "ours Flush", 1, cs)
+		o.print(fmt.Sprintf("seal: %d rows of one stream, steady", rows), "zeebo alone, the same bytes", 1, cs)
 	}
 	return f.err
 }
@@ -114,11 +114,18 @@ func digest(o *options) error {
 				}
 			}}
 		}
-		o.print(fmt.Sprintf("digest: %d KiB", n>>10), "zeebo", 1, []harness.Contender{
+		cs := []harness.Contender{
 			over("ours", func(b []byte) [32]byte { return canon.Sum(b) }),
 			over("zeebo", zeebo.Sum256),
 			over("lukechampine", lukechampine.Sum256),
-		})
+		}
+		if c := peers.OfficialC; c != nil {
+			if c(in[0]) != theirs {
+				return fmt.Errorf("the digests of %d bytes differ: the C library's is another", n)
+			}
+			cs = append(cs, over("official C", c))
+		}
+		o.print(fmt.Sprintf("digest: %d KiB", n>>10), "zeebo", 1, cs)
 		_ = sink
 	}
 	return nil
