@@ -42,6 +42,10 @@ func (s *sealer) init(g *Gen) {
 // reserved but empty belongs to an insert that holds a partition lock.
 func (c *Core) drain() {
 	s, g := &c.sealer, c.sealer.cur
+	if s.drained == g.used.Load() {
+		return
+	}
+	var k Packed // one for all: it escapes
 	for waited := false; s.drained < g.used.Load(); {
 		r := atomic.LoadUint32(&g.log[s.drained])
 		if r == 0 {
@@ -57,7 +61,7 @@ func (c *Core) drain() {
 			continue
 		}
 		row := r - 1
-		k := c.key(g, row)
+		k = c.key(g, row)
 		s.present[row/64] |= 1 << (row % 64)
 		s.dims[row] = c.dim(&k)
 		s.seen[row] = uint16(s.sweeps)
