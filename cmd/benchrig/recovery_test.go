@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,11 +22,14 @@ import (
 )
 
 // asBenchrig makes the test's own program benchrig: what crash starts is os.Executable.
-const asBenchrig = "RON_ACC_TEST_AS_BENCHRIG"
+const asBenchrig = "BENCHRIG_TEST_AS_BENCHRIG"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asBenchrig) != "" {
-		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }

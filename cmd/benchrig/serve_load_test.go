@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	osexec "os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,15 +33,10 @@ func TestAdapterLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	bearer := strings.TrimSpace(command(t, "", "token", "mint", "--keys", keys, "--caveat", "path=/export", "--caveat", "exp=2100-01-01T00:00:00Z"))
-	var out output
-	cmd := osexec.Command(os.Args[0], "-test.run=^TestServeChild$")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("BENCHRIG_TEST_SERVE=serve --sink memory --addr 127.0.0.1:0 --uds %s --metrics-addr 127.0.0.1:0 --token-keys %s --dir %s --set serve.stage_streams=200000 --set serve.tenant_share=1 --set capacity_rows=1000", sock, keys, filepath.Join(dir, "state")))
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, out := spawn(t, "serve", "--sink", "memory", "--addr", "127.0.0.1:0", "--uds", sock, "--metrics-addr", "127.0.0.1:0", "--token-keys", keys, "--dir", filepath.Join(dir, "state"),
+		"--set", "serve.stage_streams=200000", "--set", "serve.tenant_share=1", "--set", "capacity_rows=1000")
 	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
-	base, metrics := waitFor(t, &out, onAddr), waitFor(t, &out, onMetrics)
+	base, metrics := waitFor(t, out, onAddr), waitFor(t, out, onMetrics)
 	tcp := func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(base, "http://")) }
 	unix := func() (net.Conn, error) { return net.Dial("unix", sock) }
 
@@ -59,7 +53,7 @@ func TestAdapterLoad(t *testing.T) {
 				float64(n*len(reqs[n/2]))/took.Seconds()/(1<<20))
 		})
 		t.Run("small/"+name, func(t *testing.T) {
-			const conns, each = 64, 1500
+			const conns, each = 512, 300
 			all := make([][][]byte, conns)
 			for c := range all {
 				chain := exporttest.NewChain(exporttest.Stream("small "+name, 3*c), 1)

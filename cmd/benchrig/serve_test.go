@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	osexec "os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -205,30 +203,26 @@ func TestServeRefusals(t *testing.T) {
 	}
 }
 
-// TestServeChild is a process of its own for TestKilledAdapter.
-func TestServeChild(t *testing.T) {
-	args := os.Getenv("BENCHRIG_TEST_SERVE")
-	if args == "" {
-		t.Skip("only as a child of TestKilledAdapter")
+// spawn starts benchrig as a process of its own, and returns it and what it prints.
+func spawn(t *testing.T, args ...string) (*osexec.Cmd, *output) {
+	t.Helper()
+	var out output
+	cmd := osexec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asBenchrig+"=1")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, strings.Split(args, " "), os.Stdout, os.Stderr))
+	return cmd, &out
 }
 
 // What was answered 202 is in the ledger, in order, though the adapter is killed with -9 again and again.
 func TestKilledAdapter(t *testing.T) {
 	dir := t.TempDir()
 	book := filepath.Join(dir, "ledger.db")
-	spawn := func() (*osexec.Cmd, string) {
-		var out output
-		cmd := osexec.Command(os.Args[0], "-test.run=^TestServeChild$")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("BENCHRIG_TEST_SERVE=serve --sink ledger:%s --addr 127.0.0.1:0 --metrics-addr= --insecure --dir %s --set capacity_rows=100", book, filepath.Join(dir, "state")))
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return cmd, waitFor(t, &out, onAddr)
+	serve := func() (*osexec.Cmd, string) {
+		cmd, out := spawn(t, "serve", "--sink", "ledger:"+book, "--addr", "127.0.0.1:0", "--metrics-addr=", "--insecure", "--dir", filepath.Join(dir, "state"), "--set", "capacity_rows=100")
+		return cmd, waitFor(t, out, onAddr)
 	}
 	var mu sync.Mutex
 	accepted := map[export.Stream][]canon.SealedSlice{}
@@ -238,7 +232,7 @@ func TestKilledAdapter(t *testing.T) {
 		next[i] = c.Next()
 	}
 	for round := range 3 {
-		cmd, base := spawn()
+		cmd, base := serve()
 		var wg sync.WaitGroup
 		for i := range chains {
 			wg.Go(func() {
@@ -267,7 +261,7 @@ func TestKilledAdapter(t *testing.T) {
 		_ = cmd.Wait()
 		wg.Wait()
 	}
-	cmd, _ := spawn() // exports what is staged, and ends in order
+	cmd, _ := serve() // exports what is staged, and ends in order
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	_ = cmd.Wait()
 	l, err := ledger.Open(book, ledger.Options{ReadOnly: true})

@@ -72,7 +72,7 @@ func Listen(a *Adapter, gather prometheus.Gatherer, o ServerOptions) (_ *Server,
 	}
 	if o.MetricsAddr != "" {
 		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", promhttp.HandlerFor(gather, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: o.Timeouts.Write}))
+		mux.Handle("GET /metrics", promhttp.HandlerFor(gather, promhttp.HandlerOpts{MaxRequestsInFlight: 4, DisableCompression: true, Timeout: o.Timeouts.Write}))
 		s.metrics = s.server(mux)
 		ln, err := net.Listen("tcp", o.MetricsAddr)
 		if err != nil {
