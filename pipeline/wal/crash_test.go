@@ -77,7 +77,7 @@ func crashRun(t *testing.T, seed uint64, n int) (done int) {
 			}
 		case k < 15:
 			for _, key := range slices.SortedFunc(maps.Keys(m.streams), func(a, b Stream) int {
-				return strings.Compare(a.Tenant.String()+a.Dimension, b.Tenant.String()+b.Dimension)
+				return strings.Compare(a.String(), b.String())
 			}) {
 				s := m.streams[key]
 				if s.next > s.acked && rng.IntN(2) == 0 {

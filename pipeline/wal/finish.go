@@ -88,6 +88,9 @@ func (r *reading) link(si uint32, list []uint32) {
 		}
 	}
 	slices.Reverse(keep)
+	if s.acked >= s.next {
+		s.vague, s.guessed = false, false
+	}
 	h := holes{reading: r, s: s, want: s.acked, cum: s.ackedCum, exact: true}
 	for _, f := range keep {
 		m := &f.m
@@ -121,6 +124,7 @@ func (r *reading) link(si uint32, list []uint32) {
 		rec.Pending = append(rec.Pending, p)
 	}
 	h.upTo(s.next, nil)
+	s.vague = s.vague || s.guessed
 	if s.next > 0 && (s.known || !s.retired || s.first != 0) { // of a finished chain that checkpoints have forgotten an ack may be left
 		rec.Heads = append(rec.Heads, l.headOf(s))
 	}
@@ -151,13 +155,13 @@ func (h *holes) upTo(seq uint64, next *meta) {
 		}
 	}
 	hole.UnitsKnown = n == seq-h.want
-	if !hole.UnitsKnown && h.exact {
+	if !hole.UnitsKnown && h.exact && !h.s.vague {
 		var end Units
 		ok := true
 		switch {
 		case next != nil && next.flags&flagGap == 0:
 			end, ok = next.cum.Sub(next.units)
-		case next == nil && seq == h.s.next:
+		case next == nil && seq == h.s.next && !h.s.guessed:
 			end = h.s.cum
 		default:
 			ok = false

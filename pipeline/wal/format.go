@@ -51,6 +51,7 @@ const (
 
 	headKnown   = 1 << 0 // head record: the digest is known
 	headRetired = 1 << 1 // head record: of an earlier writer
+	headVague   = 1 << 2 // head record: damage has made a step in the cumulative units, and it is not all acked yet
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -212,6 +212,9 @@ func appendHeadRecord(b []byte, s *stream) []byte {
 	if s.retired {
 		flags |= headRetired
 	}
+	if s.vague {
+		flags |= headVague
+	}
 	b = appendStream(b, s.key)
 	b = append(b, flags)
 	b = le.AppendUint64(b, s.next)
@@ -232,7 +235,7 @@ func parseHeads(body []byte, t *names, each func(*stream)) bool {
 	for len(d.b) > 0 && !d.bad {
 		s := stream{key: d.streamIn(t)}
 		flags := d.u8()
-		s.known, s.retired = flags&headKnown != 0, flags&headRetired != 0
+		s.known, s.retired, s.vague = flags&headKnown != 0, flags&headRetired != 0, flags&headVague != 0
 		s.next, s.digest, s.sealedMS, s.windowEndS = d.u64(), d.digest(), d.u64(), d.u64()
 		s.cum, s.acked, s.ackedCum = d.units(), d.u64(), d.units()
 		if d.bad {

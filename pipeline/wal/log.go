@@ -57,6 +57,8 @@ type stream struct {
 	digest        canon.Digest
 	known         bool
 	retired       bool
+	vague         bool // cum leaves some entries out: damage took them
+	guessed       bool // recovery: cum may leave some out
 	ackDirty      bool
 	sealedMS      uint64
 	windowEndS    uint64
@@ -162,7 +164,7 @@ func (l *Log) ack(key Stream, seq uint64) {
 	}
 	s.acked = seq + 1
 	if s.acked == s.next {
-		s.ackedCum = s.cum
+		s.ackedCum, s.vague = s.cum, false
 	}
 	l.touch(i)
 }

@@ -43,6 +43,8 @@ type peeked struct {
 type span struct {
 	seg      *segment
 	from, to int64
+	reported bool // as damage
+	any      bool // more may be missing than its bytes
 }
 
 // found is an entry that counts; lost says that its bytes can't be read, and its header or its commit's table told of it.
@@ -207,6 +209,7 @@ func (r *reading) records(kind byte, body []byte) bool {
 			if h.next > s.next || h.next == s.next && !s.known {
 				s.next, s.digest, s.known, s.sealedMS, s.windowEndS, s.cum = h.next, h.digest, h.known, h.sealedMS, h.windowEndS, h.cum
 			}
+			s.vague = s.vague || h.vague
 			r.ack(h.key, h.acked, h.ackedCum)
 		})
 	}
@@ -233,7 +236,7 @@ func (r *reading) ack(key Stream, acked uint64, cum Units) {
 func (r *reading) atLeast(s *stream, next uint64, d canon.Digest, known bool) {
 	if next > s.next {
 		s.next, s.digest, s.known = next, d, known
-		if s.cum.less(s.ackedCum) {
+		if s.guessed = s.acked < next; !s.guessed {
 			s.cum = s.ackedCum
 		}
 	}
@@ -248,7 +251,11 @@ func (r *reading) state(epoch uint64, file, next FileState, known bool) {
 	}
 }
 
+// damage reports a range that was durable and is not as it was. What a later segment calls never synced here, it has taken over itself.
 func (r *reading) damage(s *segment, from, to int64, what string) {
+	if s.declared && from >= s.synced {
+		return
+	}
 	s.damaged = true
 	if n := len(r.rec.Damage); n > 0 && r.rec.Damage[n-1].Segment == s.num && r.rec.Damage[n-1].To == from && r.rec.Damage[n-1].What == what {
 		r.rec.Damage[n-1].To = to
@@ -262,7 +269,7 @@ func (r *reading) tear(s *segment, from, to int64) {
 	if s.declared {
 		return
 	}
-	r.torn = append(r.torn, span{s, from, to})
+	r.torn = append(r.torn, span{seg: s, from: from, to: to})
 }
 
 // enter takes an entry into the state.
@@ -275,10 +282,11 @@ func (r *reading) enter(m *meta, s *segment, off int64, lost bool) {
 	st := &l.streams[si]
 	switch {
 	case m.seq >= st.next:
-		cum := m.cum
+		cum, guessed := m.cum, false
 		if lost && cum == (Units{}) { // a commit's table does not say it
-			cum = st.cum.Add(m.units)
+			cum, guessed = st.cum.Add(m.units), st.guessed || m.seq > st.next
 		}
+		st.guessed = guessed
 		st.next, st.digest, st.known, st.cum = m.seq+1, m.digest, true, cum
 		st.sealedMS, st.windowEndS = m.sealedMS, m.windowEndS
 	case m.seq+1 == st.next && !st.known:

@@ -49,6 +49,7 @@ func (r *reading) settle(s *segment, pieces []piece, later bool) {
 			t.orphans()
 			t.lay()
 			r.judgeOutside(p.epoch, p.known)
+			r.complete = r.complete && (!p.known || p.epoch <= r.l.state.epoch)
 			if !p.bodyOK && p.to <= s.synced {
 				r.damage(s, p.from, p.to, "body of acks")
 			} else if !p.bodyOK { // acks wait for the next commit's sync
@@ -148,11 +149,12 @@ loop:
 			r.damage(s, s.end, s.end, "checkpoint: it is cut off")
 		}
 		r.complete = r.complete && s.num == r.lastNum+1
+		r.outside = append(r.outside, span{seg: s, reported: true, any: true}) // what is damaged may reach beyond the checkpoint
 		return i
 	}
 	st := &t.pieces[state].st
 	r.judgeOutside(st.epoch, true)
-	r.complete = whole || r.complete && s.num == r.lastNum+1
+	r.complete = whole || r.complete && s.num == r.lastNum+1 && st.epoch <= r.l.state.epoch
 	r.l.writer = st.writer
 	r.state(st.epoch, st.file, st.next, !st.lost)
 	return i
@@ -185,7 +187,7 @@ func (t *settling) commit(i int) {
 		}
 	}
 	for _, k := range ranges {
-		if t.pieces[k].from >= p.c.first {
+		if t.pieces[k].to > p.c.first {
 			damaged = append(damaged, k)
 		} else {
 			t.ranges = append(t.ranges, k)
@@ -193,6 +195,10 @@ func (t *settling) commit(i int) {
 	}
 	t.orphans()
 	t.lay()
+	if len(damaged) > 0 && t.pieces[damaged[0]].from < p.c.first { // it begins before the commit does
+		d := &t.pieces[damaged[0]]
+		t.outside = append(t.outside, span{seg: t.s, from: d.from, to: p.c.first, reported: t.covered(i)})
+	}
 	t.judgeOutside(p.c.epoch-1, true)
 	durable := t.covered(i)
 	if !p.whole && !durable {
@@ -207,9 +213,7 @@ func (t *settling) commit(i int) {
 	}
 	if !p.bodyOK {
 		t.damage(t.s, p.from, p.to, "body of a commit")
-		if len(damaged) > 0 {
-			t.complete = false
-		}
+		t.complete = t.complete && len(mine) == p.c.count
 	}
 	for k := range p.table {
 		if m := &p.table[k]; !t.has(mine, m) {
@@ -263,7 +267,9 @@ func (t *settling) orphans() {
 // lay puts damaged ranges that are in no commit aside, until it is known which epoch follows.
 func (t *settling) lay() {
 	for _, k := range t.ranges {
-		t.outside = append(t.outside, span{t.s, t.pieces[k].from, t.pieces[k].to})
+		p := &t.pieces[k]
+		cut := t.later && !t.s.declared && k == len(t.pieces)-1 // the file may have been longer
+		t.outside = append(t.outside, span{seg: t.s, from: p.from, to: p.to, any: cut})
 	}
 	t.ranges = nil
 }
@@ -273,12 +279,15 @@ func (t *settling) lay() {
 func (r *reading) judgeOutside(epoch uint64, known bool) {
 	for _, o := range r.outside {
 		unsynced := o.seg.declared && o.from >= o.seg.synced
-		harmless := unsynced || known && epoch <= r.l.state.epoch || o.to-o.from < minCommit
-		if harmless && o.to > o.seg.synced {
+		harmless := !o.any && (unsynced || o.to-o.from < minCommit) || known && epoch <= r.l.state.epoch
+		switch {
+		case o.reported:
+		case harmless && o.to > o.seg.synced:
 			r.tear(o.seg, o.from, o.to)
 			continue
+		default:
+			r.damage(o.seg, o.from, o.to, "frame")
 		}
-		r.damage(o.seg, o.from, o.to, "frame")
 		r.complete = r.complete && harmless
 	}
 	r.outside = r.outside[:0]

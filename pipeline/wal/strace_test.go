@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,6 +57,7 @@ func TestFsyncFailsInTheKernel(t *testing.T) {
 
 // straced is the traced process: ten commits, and what became of them.
 func straced(dir string) {
+	runtime.LockOSThread() // strace counts calls by thread
 	l, _, err := Open(Options{Dir: dir, SegmentBytes: 64 << 10}, testIdentity)
 	accepted := 0
 	for e := uint64(1); e <= 10 && err == nil; e++ {

@@ -164,6 +164,3 @@ type Stats struct {
 	Spare               bool   // the preallocated reserve segment is there
 	Err                 error  // why the last attempt to write failed; nil: the last one succeeded
 }
-
-// less reports u < v.
-func (u Units) less(v Units) bool { return u.Hi < v.Hi || u.Hi == v.Hi && u.Lo < v.Lo }
