@@ -103,6 +103,23 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+// Shells complete commands, workloads and kinds.
+func TestCompletion(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"__complete", "ca"}, "capture"},
+		{[]string{"__complete", "run", "w"}, "w4"},
+		{[]string{"__complete", "capture", "f"}, "fgprof"},
+		{[]string{"completion", "bash"}, "benchrig"},
+	} {
+		if code, stdout, stderr := exec(t, c.args...); code != exitOK || !strings.Contains(stdout, c.want) {
+			t.Errorf("%v: exit %d, %q does not offer %q (%s)", c.args, code, stdout, c.want, stderr)
+		}
+	}
+}
+
 // lookup follows a path of JSON keys.
 func lookup(doc any, path string) (any, bool) {
 	for key := range strings.SplitSeq(path, ".") {

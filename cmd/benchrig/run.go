@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,7 +53,8 @@ Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or o
   benchrig run w4 --chaos outage=2s@3s --json result.json --report result.html
   benchrig run all --short
   benchrig run --config w2.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args:      cobra.MaximumNArgs(1),
+		ValidArgs: append(slices.Clone(workload.Names), "all"), // for shell completion; what is wrong is said by runSettings
 	}
 	given := addSettings(cmd.Flags())
 	cmd.Flags().StringVar(&config, "config", "", "read the settings from this JSON `FILE`; flags go before it")

@@ -27,7 +27,7 @@ type Durations struct{ Min, Max time.Duration }
 //	reorder=0.05          share of calls before which a later part of the same call, or an older slice, reaches the ledger
 //	outage=5s@10s         for 5 s, from 10 s after the start, nobody is there; outage=5s@10s/30s: and every 30 s from then on
 //	fsync=2ms-8ms         extra time of each fsync: for the WAL's file system, not done here
-//	oversize, ratio       send too large and too compressed requests to the adapter, not done here
+//	oversize, ratio       send too large and too compressed requests to an adapter; the rig does that, not this package
 //
 // A share may be one number or a range; so may a duration.
 type Spec struct {

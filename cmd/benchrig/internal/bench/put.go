@@ -10,11 +10,13 @@ import (
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/ledger"
+	"github.com/ron-accounting/ron-accounting/pipeline/wal"
 )
 
 func putCases() []Case {
 	return []Case{
 		{"IdempotentPut", schedules, idempotentOp},
+		{"WALSeal/slices=64/rows=100", waits, func(e *env) (op, error) { return walOp(e, 64, 100) }},
 		{"LedgerPut/slices=64/rows=100", waits, func(e *env) (op, error) { return ledgerOp(e, 64, 100) }},
 	}
 }
@@ -85,6 +87,40 @@ func ledgerOp(e *env, streams, rows int) (op, error) {
 				if r.Err != nil || r.Ack != export.AckOK {
 					return 0, fmt.Errorf("put: ack %v: %w", r.Ack, r.Err)
 				}
+			}
+		}
+		return sum, nil
+	}}, nil
+}
+
+// walOp seals streams of so many rows each as one durable commit of the WAL: encode, hash, write, fsync.
+func walOp(e *env, streams, rows int) (op, error) {
+	rec, err := accounting.Open(accounting.Options{
+		Profile: accounting.Macronode, WAL: &wal.Options{Dir: filepath.Join(e.dir, "wal")}, Window: time.Hour, CapacityRows: streams * rows * 5 / 4,
+		Sinks: []accounting.Sink{{Name: "mock", Exporter: mock{}, Required: true}},
+	})
+	if err != nil {
+		return op{}, err
+	}
+	keys := make([]accounting.Key, streams*rows)
+	for i := range keys {
+		keys[i] = accounting.Key{Tenant: accounting.IDFromUint64(uint64(i/rows) + 1), Subject: accounting.IDFromUint64(uint64(i) + 1)}
+	}
+	return op{done: closer(rec), run: func(n int) (sum time.Duration, err error) {
+		for range n {
+			for _, k := range keys {
+				if err := rec.Record(k, 1); err != nil {
+					return 0, err
+				}
+			}
+			start := time.Now()
+			slices, err := rec.SealNow(e.ctx)
+			sum += time.Since(start)
+			if err != nil || len(slices) != streams {
+				return 0, fmt.Errorf("sealed %d slices, want %d: %w", len(slices), streams, err)
+			}
+			if err := rec.Flush(e.ctx); err != nil { // the queue is empty again
+				return 0, err
 			}
 		}
 		return sum, nil

@@ -32,6 +32,7 @@ type Result struct {
 	SLO          []Figure       `json:"slo"`
 	Reach        []Figure       `json:"reach"` // the project's own, stricter figures: shown, not judged
 	Pass         bool           `json:"pass"`
+	Refused      *Refusals      `json:"refused,omitempty"`
 	Notes        []string       `json:"notes,omitempty"`
 	Series       []Point        `json:"series"` // one a second
 }
@@ -69,6 +70,14 @@ type Export struct {
 	Retries map[string]uint64 `json:"retries"`
 	Fail    uint64            `json:"fail"`
 	Latency Quantiles         `json:"latency_ms"`
+}
+
+// Refusals are requests to an adapter that were refused during the load, as they must be (--chaos oversize, ratio).
+type Refusals struct {
+	Oversize uint64    `json:"oversize"`
+	Ratio    uint64    `json:"ratio"`
+	Wrong    uint64    `json:"wrong"` // not answered with 413
+	Latency  Quantiles `json:"latency_ms"`
 }
 
 // Degraded is the time without readiness.

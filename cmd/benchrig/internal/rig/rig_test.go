@@ -199,3 +199,26 @@ func TestJetStreamHoldsEveryUnit(t *testing.T) {
 		t.Fatalf("%v, %+v", err, r)
 	}
 }
+
+// Requests that are too large or too compressed are refused while the load runs, and the load is not harmed.
+func TestFastRejectPath(t *testing.T) {
+	s, err := Defaults("w1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"duration": "500ms", "sink": "memory", "chaos": "oversize,ratio"} {
+		if err := s.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), s, Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := r.Refused; f == nil || f.Oversize == 0 || f.Ratio == 0 || f.Wrong != 0 || f.Latency.P50 <= 0 || !r.Conservation.Intact() {
+		t.Errorf("%+v, %+v, %v", f, r.Conservation, r.Notes)
+	}
+}

@@ -102,7 +102,16 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 			return nil, err
 		}
 	}
+	var refused *refusals
+	if c := set.Chaos; c.Oversize || c.Ratio {
+		if refused, err = startRefusals(c.Oversize, c.Ratio); err != nil {
+			return nil, err
+		}
+	}
 	l := s.offer(ctx)
+	if refused != nil {
+		s.res.Refused = refused.close()
+	}
 	if err := ended(s.res); err != nil {
 		return nil, err
 	}
@@ -120,6 +129,10 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 		s.note("not drained: %v", drainErr)
 	}
 	s.res.Judge(set.chaotic())
+	if r := s.res.Refused; r != nil && (r.Wrong > 0 || r.Oversize+r.Ratio == 0) {
+		s.res.Pass = false
+		s.note("%d requests were not refused with 413, as they must be", r.Wrong)
+	}
 	return s.res, nil
 }
 
