@@ -18,7 +18,7 @@ import (
 func TestCrashClones(t *testing.T) {
 	clones := 10_000
 	if raceEnabled || testing.Short() {
-		clones = 1_000
+		clones = 400
 	}
 	for seed := uint64(1); clones > 0; seed++ {
 		clones -= crashRun(t, seed, min(clones, 500))
@@ -198,8 +198,11 @@ func checkKilled(t *testing.T, disk *vfs.Crash, m *model, seed uint64, number in
 // TestPowerCutLosesOneCommit: with the interval policy a power cut costs the last commit at most, and never looks like damage.
 func TestPowerCutLosesOneCommit(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
-	lost := 0
-	for round := range 40 {
+	lost, rounds := 0, 20
+	if raceEnabled {
+		rounds = 4
+	}
+	for round := range rounds {
 		disk := vfs.NewCrash("/var")
 		tap := vfs.NewInject(disk)
 		o := testOptions(tap)

@@ -34,7 +34,7 @@
 // Segment and offset make a frame valid in its own place only.
 //
 //	kind        fields                                                   body
-//	1 segment   writer, boot id, created, window, policy, prev seg+end    dimension names
+//	1 segment   writer, boot id, created, window, policy, counts          dimension names; number, end, synced of each older segment
 //	2 heads     number of records                                        a record a stream: head, acked, cumulative units
 //	3 cursors   number of records                                        a record a sink and stream
 //	4 state     epoch, file id, n, F, writer, totals of 2 and 3          -
@@ -62,18 +62,23 @@
 //
 // # Recovery
 //
-//  1. Take the lock; remove *.tmp.
+//  1. Take the lock.
 //  2. Read the segments by number. Each checkpoint is merged: of head and acked the higher seq wins.
 //  3. A commit counts if its commit frame and all its entries are intact: all or none. What follows the last commit that
 //     counts is the torn tail: it is cut off and counted, unless a mark covers it.
 //  4. Damage that a mark, a later commit or a later segment covers is no torn tail: the entries still intact stay, the rest
-//     is reported in Recovered.Damage by stream, seq and units, from the frame's header, the commit's table, or the neighbours'
-//     cumulative units. A seq that a head says was used, is not acked, and is nowhere, is reported in the same way. Where damage
+//     is reported, the bytes in Recovered.Damage and what was in them in Recovered.Holes, by stream, seq and units, from the frame's
+//     header, the commit's table, or the neighbours' cumulative units. A seq that a head says was used, is not acked, and is nowhere, is reported in the same way. Where damage
 //     may have held a commit of which nothing else tells (its epoch is skipped), or the newest heads, used seqs may be unknown:
 //     then the log gets a new writer, whose streams start at seq 0.
 //  5. What survives is made durable before it is handed out: a new segment with a checkpoint, into which every live entry goes
-//     that no mark covers or that lived in a damaged, failed or old-format segment. It gets its name after that.
+//     that no mark covers or that lived in a damaged, failed or old-format segment. It gets its name after that. *.tmp go first.
 //  6. Damaged segments become .bad; segments without live entries are removed.
+//
+// With the policies Interval and Never, a boot id other than the last one means a power cut: the last segment then ends where its unsynced bytes
+// stop being whole, and the log gets a new writer, because what was lost may have been exported.
+// A page that can't be read twice counts as damaged; where nothing of a segment can be read, Open fails and gives up nothing.
+// Inspect, Walk and Verify do points 2 to 4 without a lock and without changing anything.
 //
 // # Assumptions
 //
@@ -84,7 +89,8 @@
 // # Limits
 //
 // A body is at most 16 MiB. Stream names follow the slice's rules (dimension at most 63 bytes). Sinks at most 255. Bytes and entries are
-// capped by Options; period boundaries, acks and compaction have a reserve beyond the caps. Without a mark after it a damaged
+// capped by Options; period boundaries, acks and compaction have a reserve beyond the caps. A segment's checkpoint holds about 150 bytes a
+// stream: with 100,000 of them it is half of a segment of 32 MiB. With Fsync Never bit rot shows by holes alone: nothing says what was durable. Without a mark after it a damaged
 // last commit counts as torn: with Fsync OnSeal this can only be one whose Append had not returned, or damage to the disk
 // together with the loss of the mark.
 package wal

@@ -111,7 +111,7 @@ func TestEveryBitFlipped(t *testing.T) {
 	_, data, pieces := small(t)
 	step := 1
 	if raceEnabled || testing.Short() {
-		step = 13
+		step = 41
 	}
 	commits := 0
 	check := func(from, to int64, name string, want func(at int64) outcome) {
@@ -150,7 +150,11 @@ func TestEveryBitFlipped(t *testing.T) {
 // TestEveryByteCut cuts a log of three slices at each byte, with nothing and with zeros behind. What was whole before the cut is there.
 func TestEveryByteCut(t *testing.T) {
 	_, data, pieces := small(t)
-	for at := 0; at <= len(data); at++ {
+	step := 1
+	if raceEnabled {
+		step = 7
+	}
+	for at := 0; at <= len(data); at += step {
 		var want outcome
 		begun, checkpoint := false, false
 		for i := range pieces {

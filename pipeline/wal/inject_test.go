@@ -122,7 +122,7 @@ func TestEveryCallFails(t *testing.T) {
 	calls, writes := run(vfs.Rule{Nth: 1 << 30}, "nothing fails")
 	step := 1
 	if raceEnabled || testing.Short() {
-		step = 7
+		step = 17
 	}
 	fired := 0
 	for i := 1; i <= calls && !t.Failed(); i += step {
