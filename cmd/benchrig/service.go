@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	accounting "github.com/ron-accounting/ron-accounting"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/config"
@@ -81,7 +80,7 @@ func (s *service) run(ctx context.Context, ready func(where string)) (err error)
 	if err != nil {
 		return err
 	}
-	reg.MustRegister(s.metrics, s.adapter.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(s.metrics, s.adapter.Collector())
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -128,7 +127,7 @@ func (s *service) listen() (*adapter.Server, *prometheus.Registry, error) {
 		return nil, nil, err
 	}
 	reg := prometheus.NewRegistry()
-	srv, err := adapter.Listen(s.adapter, reg, adapter.ServerOptions{Addr: v.Addr, UDS: v.UDS, MetricsAddr: v.MetricsAddr, TLS: s.certs, MaxConns: v.MaxConns})
+	srv, err := adapter.Listen(s.adapter, prometheus.Gatherers{reg, newHostMetrics()}, adapter.ServerOptions{Addr: v.Addr, UDS: v.UDS, MetricsAddr: v.MetricsAddr, TLS: s.certs, MaxConns: v.MaxConns})
 	return srv, reg, err
 }
 

@@ -127,7 +127,6 @@ type setup struct {
 	o   adapter.Options
 	q   ingress.Options
 	srv adapter.ServerOptions
-	tcp bool // without TLS
 }
 
 func start(t *testing.T, with func(*setup)) *rig {
