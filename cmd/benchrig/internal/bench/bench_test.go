@@ -17,8 +17,8 @@ func TestEveryCase(t *testing.T) {
 	var text bytes.Buffer
 	Header(&text)
 	cases := Cases(nil)
-	if testing.Short() {
-		cases = Cases(regexp.MustCompile("keys=1$"))
+	if raceEnabled { // the large ones take a minute then
+		cases = Cases(regexp.MustCompile("keys=1$|rows=1024$|16384$|Put"))
 	}
 	seen := map[string]bool{}
 	err := Run(t.Context(), cases, Options{Time: time.Millisecond, Spread: true, Dir: t.TempDir()}, func(r Result) {
