@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,38 +32,33 @@ func (b *Book) ReadNATS(ctx context.Context, url string, want func(Stream) bool)
 }
 
 func (b *Book) readStream(ctx context.Context, js jetstream.JetStream, name string, want func(Stream) bool) error {
-	s, err := js.Stream(ctx, name)
-	if err != nil {
+	var info *jetstream.StreamInfo
+	var cons jetstream.Consumer
+	// A replicated stream may be choosing a leader just now; nothing has been read yet, so all of it can be asked again.
+	err := patiently(ctx, func() error {
+		s, err := js.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		if info, err = s.Info(ctx); err != nil {
+			return err
+		}
+		cons, err = s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"u.>"}})
 		return err
-	}
-	info, err := s.Info(ctx)
-	if err != nil {
-		return err
-	}
-	cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"u.>"}})
+	})
 	if err != nil {
 		return err
 	}
 	for left := info.State.Msgs; left > 0; {
-		batch, err := cons.FetchNoWait(int(min(left, 500)))
-		if err != nil {
-			return err
-		}
 		got := uint64(0)
-		for m := range batch.Messages() {
-			got++
-			w, _, _, err := parse(m.Data())
-			if err != nil {
-				return fmt.Errorf("%s: %w", m.Subject(), err)
+		err := patiently(ctx, func() error { // a consumer just made may not be known everywhere yet
+			n, err := b.readBatch(cons, int(min(left, 500)), want)
+			if got += n; got > 0 && errors.Is(err, nats.ErrNoResponders) {
+				return nil // what came is entered; the rest is asked for again
 			}
-			if want != nil && !want(Stream{[16]byte(w.Head.Writer), [16]byte(w.Head.Tenant), w.Head.Dimension}) {
-				continue
-			}
-			if err := b.Add(m.Data()); err != nil {
-				return err
-			}
-		}
-		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if got == 0 { // messages of other subjects
@@ -71,4 +67,43 @@ func (b *Book) readStream(ctx context.Context, js jetstream.JetStream, name stri
 		left -= min(got, left)
 	}
 	return nil
+}
+
+// readBatch enters up to n messages and returns how many came.
+func (b *Book) readBatch(cons jetstream.Consumer, n int, want func(Stream) bool) (got uint64, err error) {
+	batch, err := cons.FetchNoWait(n)
+	if err != nil {
+		return 0, err
+	}
+	for m := range batch.Messages() {
+		got++
+		w, _, _, err := parse(m.Data())
+		if err != nil {
+			return got, fmt.Errorf("%s: %w", m.Subject(), err)
+		}
+		if want != nil && !want(Stream{[16]byte(w.Head.Writer), [16]byte(w.Head.Tenant), w.Head.Dimension}) {
+			continue
+		}
+		if err := b.Add(m.Data()); err != nil {
+			return got, err
+		}
+	}
+	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
+		return got, err
+	}
+	return got, nil
+}
+
+// patiently tries f again for ten seconds while nobody answers.
+func patiently(ctx context.Context, f func() error) error {
+	for end := time.Now().Add(10 * time.Second); ; {
+		err := f()
+		if err == nil || ctx.Err() != nil || time.Now().After(end) || !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, nats.ErrTimeout) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
 }
