@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	gcPercent = 10      // garbage over what lives
-	heapSlack = 1 << 20 // fragments, and what a second more may bring
+	gcPercent = 7         // garbage over what lives
+	heapSlack = 512 << 10 // fragments, and what a second more may bring
 )
 
 // tightenHeap sets the percentage; undo sets back what was.
