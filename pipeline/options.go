@@ -77,6 +77,11 @@ type Options struct {
 	AllowShortWindow bool
 	IdleWindows      int // windows after which an idle row may be evicted; 12; negative: never
 
+	// DeclareRollback is an operator's word, for the start that mends it: where the first required sink has lost slices that it had acked, they are
+	// given up, as a gap with the reason ledger_rollback and units unknown, instead of halting their streams. Needs a WAL, and a sink with Tip.
+	// Each stream waits at that start until the sink has told its tip.
+	DeclareRollback bool
+
 	Sinks       []export.Sink // Open wants at least one; if none is Required, all are
 	WAL         *wal.Options  // nil: none
 	CounterFile string        // "": counters on the heap; else a file on a tmpfs; needs WAL
@@ -187,6 +192,9 @@ func (o *Options) validate(open bool) error {
 	}
 	if o.Profile == Micronode && o.WAL != nil {
 		fault("WAL", "set", "nil: the Micronode profile keeps nothing across a restart (use Macronode)")
+	}
+	if o.DeclareRollback && o.WAL == nil {
+		fault("DeclareRollback", true, "false, or a WAL: without one no acks are remembered")
 	}
 	if o.CounterFile != "" && o.WAL == nil {
 		fault("CounterFile", o.CounterFile, "an empty name, or a WAL beside it")

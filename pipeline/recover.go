@@ -141,7 +141,7 @@ func (p *Pipeline) restorePending(rec *wal.Recovered) error {
 	for i := range rec.Heads {
 		h := &rec.Heads[i]
 		heads[h.Stream] = h
-		if !h.Known && h.Next > 0 && !h.Retired {
+		if (!h.Known || p.o.DeclareRollback) && h.Next > 0 && !h.Retired {
 			if _, err := wait(h); err != nil {
 				return err
 			}

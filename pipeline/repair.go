@@ -129,7 +129,7 @@ func (p *Pipeline) compareTip(h *wal.Head, t tip) error {
 }
 
 func lostTail(h *wal.Head, next uint64) error {
-	return fmt.Errorf("%w: stream %v: acked were %d slices, the ledger holds %d: benchrig replay mends it", export.ErrGap, h.Stream, h.Acked, next)
+	return fmt.Errorf("%w: stream %v: acked were %d slices, the ledger holds %d: benchrig replay mends it, or Options.DeclareRollback gives it up", export.ErrGap, h.Stream, h.Acked, next)
 }
 
 // askTips asks for many tips at once.
@@ -260,7 +260,7 @@ func (p *Pipeline) settleRepair(r *repair, t tip) error {
 	switch {
 	case next > r.head.Next:
 		return fmt.Errorf("%w: stream %v: the ledger's tip is seq %d, the WAL's %d", ErrCloned, s.name, t.seq, r.head.Next-1)
-	case next < r.head.Acked:
+	case next < r.head.Acked && !p.o.DeclareRollback:
 		return lostTail(&r.head, next)
 	}
 	var above []*pending
@@ -292,6 +292,10 @@ func (p *Pipeline) settleRepair(r *repair, t tip) error {
 		known = known && h.UnitsKnown && h.From >= next
 		lost = lost.Add(unitsOf(h.Units))
 	}
+	reason := "wal_damage"
+	if next < r.head.Acked { // an operator has said so: what the ledger lost is not in the WAL any more
+		open, known, reason = true, false, "ledger_rollback"
+	}
 	r.s.halted = false
 	if !open {
 		if next == r.head.Next && t.ok {
@@ -304,12 +308,12 @@ func (p *Pipeline) settleRepair(r *repair, t tip) error {
 		}
 		return nil
 	}
-	g := &canon.Gap{From: next, To: s.next - 1, Reason: "wal_damage"}
+	g := &canon.Gap{From: next, To: s.next - 1, Reason: reason}
 	if known && lost.Hi == 0 {
 		g.Units = &lost.Lo
 	}
 	s.gap, s.prev, s.hasPrev, s.reseal = g, t.digest, t.ok, above
-	p.log.Warn("hole declared", "stream", s.name, "from", g.From, "to", g.To, "sealed_anew", len(above))
+	p.log.Warn("hole declared", "reason", reason, "stream", s.name, "from", g.From, "to", g.To, "sealed_anew", len(above))
 	return nil
 }
 

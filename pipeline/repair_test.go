@@ -217,6 +217,61 @@ func TestLedgerThatLostItsTailHaltsTheStream(t *testing.T) {
 	}
 }
 
+// TestRollbackIsDeclared: the other way out, for slices that nobody has any more.
+func TestRollbackIsDeclared(t *testing.T) {
+	l := &tipLedger{}
+	o := macronode(t.TempDir())
+	p := open(t, o, l)
+	for i := range uint64(4) {
+		p.count(t, 1, 1, i+1)
+		p.count(t, 2, 1, 1)
+		flush(t, p)
+	}
+	l.set(errDown)
+	p.count(t, 1, 1, 1000)
+	p.mustSeal(t) // pending
+	_ = p.Close(context.Background())
+	l.set(nil)
+	l.mu.Lock()
+	for k, c := range l.chains {
+		if k.Tenant == canon.IDFromUint64(1) {
+			l.chains[k] = c[:2]
+		}
+	}
+	l.mu.Unlock()
+	o.DeclareRollback = true
+	p = open(t, o, l)
+	p.count(t, 1, 1, 100)
+	p.count(t, 2, 1, 1)
+	for end := time.Now().Add(10 * time.Second); l.units() != 1+2+1000+100+5; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the ledger holds %d units, want 1108", l.units())
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_ = p.Flush(ctx)
+		cancel()
+	}
+	balanced(t, p)
+	if r := p.Readiness(); !r.Ready {
+		t.Errorf("afterwards: %v", p.ready.reasons())
+	}
+	p.mustClose(t)
+	for k, c := range l.chains {
+		if err := canon.VerifyChain(c); err != nil {
+			t.Error(err)
+		}
+		var gaps []canon.Gap
+		for _, s := range c {
+			if g := s.Head().Gap; g != nil {
+				gaps = append(gaps, *g)
+			}
+		}
+		if lost := k.Tenant == canon.IDFromUint64(1); lost != (len(gaps) == 1) || lost && (gaps[0].From != 2 || gaps[0].Reason != "ledger_rollback" || gaps[0].Units != nil) {
+			t.Errorf("%v declares %+v", k, gaps)
+		}
+	}
+}
+
 // TestHoleWithoutATipper: a sink that can't be asked holds what it has acked.
 func TestHoleWithoutATipper(t *testing.T) {
 	l, o := &ledger{}, macronode(t.TempDir())

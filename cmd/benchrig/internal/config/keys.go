@@ -60,6 +60,7 @@ var Keys = []Key{
 	{"lane_capacity", "1024", "of them, per stream", false, integer(func(c *Config) *int { return &c.Options.LaneCapacity })},
 	{"export_workers", "0", "calls to a sink in flight; 0: the number of cores", false, integer(func(c *Config) *int { return &c.Options.ExportWorkers })},
 	{"shards", "64", "index partitions, a power of two", false, integer(func(c *Config) *int { return &c.Options.Shards })},
+	{"declare_rollback", "false", "for the start that mends it: slices that a ledger has lost are given up, as a gap, instead of halting their streams", false, boolean(func(c *Config) *bool { return &c.Options.DeclareRollback })},
 	{"idle_windows", "12", "windows after which an idle row may be evicted; negative: never", false, integer(func(c *Config) *int { return &c.Options.IdleWindows })},
 	{"dimensions", "", "names of the dimensions after bytes, requests and cpu, with commas between", false, list(func(c *Config) *[]string { return &c.Options.Dimensions })},
 	{"overflow", "coalesce", "a stream without room: coalesce (a longer slice later) or shed (a declared gap)", false, choice(func(c *Config, i int) { c.Options.Overflow = accounting.OverflowPolicy(i) }, "coalesce", "shed")},
