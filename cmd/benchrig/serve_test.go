@@ -3,7 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"log/slog"
+	"math/big"
 	"net/http"
 	"os"
 	osexec "os/exec"
@@ -15,7 +20,11 @@ import (
 	"testing"
 	"time"
 
+	accounting "github.com/ron-accounting/ron-accounting"
 	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/config"
+	"github.com/ron-accounting/ron-accounting/pipeline"
+	"github.com/ron-accounting/ron-accounting/pipeline/adapter"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/exporttest"
 	"github.com/ron-accounting/ron-accounting/pipeline/ledger"
@@ -200,6 +209,60 @@ func TestServeRefusals(t *testing.T) {
 	cancel()
 	if code := <-done; code != 0 {
 		t.Errorf("exit %d\n%s", code, &logs)
+	}
+}
+
+// A reload that can't take the certificates changes nothing: the tuning stays as it was too.
+func TestReloadIsAllOrNothing(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	selfSigned(t, cert, key)
+	certs, err := adapter.LoadCertificates(cert, key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, tuned := "20ms", []time.Duration(nil)
+	s := &service{log: slog.New(slog.DiscardHandler), certs: certs, metrics: pipeline.NewMetrics(nil),
+		load: func() (*config.Config, []config.Value, error) {
+			return config.Load("", nil, []string{"backoff.base=" + base})
+		},
+		tune: func(t accounting.Tuning) error { tuned = append(tuned, t.Backoff.Base); return nil }}
+	if s.c, s.values, err = s.load(); err != nil {
+		t.Fatal(err)
+	}
+	base = "30ms"
+	if err := os.WriteFile(cert, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.reload(); len(tuned) != 0 || s.c.Options.Backoff.Base != 20*time.Millisecond {
+		t.Errorf("a refused reload has put %v in force", tuned)
+	}
+	selfSigned(t, cert, key)
+	if s.reload(); len(tuned) != 1 || tuned[0] != 30*time.Millisecond || s.c.Options.Backoff.Base != tuned[0] {
+		t.Errorf("a good reload put %v in force, want 30ms", tuned)
+	}
+}
+
+// selfSigned writes a certificate and its key.
+func selfSigned(t *testing.T, cert, key string) {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(nil, c, c, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

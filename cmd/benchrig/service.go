@@ -41,6 +41,7 @@ type service struct {
 	certs    *adapter.Certificates // nil: none
 	metrics  *pipeline.Metrics
 	reloaded time.Time
+	tune     func(accounting.Tuning) error // puts in force; an error has changed nothing
 }
 
 // run opens everything, serves until ctx ends, and closes everything in the order in which usage flows.
@@ -76,6 +77,12 @@ func (s *service) run(ctx context.Context, ready func(where string)) (err error)
 	}
 	defer closing("the ingress", s.queue.Close)
 
+	s.tune = func(t accounting.Tuning) error { // both judge the same values, so that the second can't refuse what the first took
+		if err := s.rec.Tune(t); err != nil {
+			return err
+		}
+		return s.queue.Tune(t.Lane())
+	}
 	srv, reg, err := s.listen()
 	if err != nil {
 		return err
@@ -187,18 +194,17 @@ func (s *service) tryReload() ([]string, error) {
 			return nil, err
 		}
 	}
-	t := tuning(c)
-	if err := s.rec.Tune(t); err != nil {
-		return nil, err
-	}
-	if err := s.queue.Tune(t.Lane()); err != nil {
-		return nil, err
-	}
+	useCerts := func() {}
 	if s.certs != nil {
-		if err := s.certs.Reload(); err != nil {
+		if useCerts, err = s.certs.Read(); err != nil {
 			return nil, err
 		}
 	}
+	// All that is read from files is good: only now is anything put in force.
+	if err := s.tune(tuning(c)); err != nil {
+		return nil, err
+	}
+	useCerts()
 	if ring != nil {
 		s.adapter.SetTokens(ring)
 	}

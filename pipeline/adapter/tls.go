@@ -25,24 +25,32 @@ func LoadCertificates(cert, key, clientCA string) (*Certificates, error) {
 
 // Reload reads the files again. After an error what was read before stays in force.
 func (c *Certificates) Reload() error {
+	use, err := c.Read()
+	if err == nil {
+		use()
+	}
+	return err
+}
+
+// Read reads and checks the files and changes nothing: use, where err is nil, puts what was read in force.
+func (c *Certificates) Read() (use func(), err error) {
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
-		return fmt.Errorf("accounting/adapter: certificate: %w", err)
+		return nil, fmt.Errorf("accounting/adapter: certificate: %w", err)
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 	if c.clientCA != "" {
 		pem, err := os.ReadFile(c.clientCA)
 		if err != nil {
-			return fmt.Errorf("accounting/adapter: client authorities: %w", err)
+			return nil, fmt.Errorf("accounting/adapter: client authorities: %w", err)
 		}
 		conf.ClientCAs = x509.NewCertPool()
 		if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("accounting/adapter: client authorities: %s: %w", c.clientCA, errors.New("got no PEM certificate"))
+			return nil, fmt.Errorf("accounting/adapter: client authorities: %s: %w", c.clientCA, errors.New("got no PEM certificate"))
 		}
 		conf.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	c.now.Store(conf)
-	return nil
+	return func() { c.now.Store(conf) }, nil
 }
 
 // config is what a listener uses: each handshake takes what is in force then.
