@@ -76,6 +76,9 @@ find it. It takes no lock: beside a running recorder it shows a moment's state.`
 			if err != nil {
 				return err
 			}
+			if len(in.Segments)+len(in.SetAside) == 0 && in.Writer == (canon.ID{}) {
+				return usagef("%s is a directory without a WAL: want a WAL's directory", args[0])
+			}
 			r := reportWAL(args[0], in)
 			if asJSON {
 				e := json.NewEncoder(cmd.OutOrStdout())

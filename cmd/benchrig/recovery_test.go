@@ -122,6 +122,9 @@ func TestInspectVerifyAdopt(t *testing.T) {
 	if code, out, _ := exec(t, "inspect", dir); code != exitOK || !strings.Contains(out, "6 slices pending of 2 streams") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
+	if code, _, errs := exec(t, "inspect", t.TempDir()); code != exitUsage || !strings.Contains(errs, "without a WAL") {
+		t.Errorf("inspect of an empty directory: exit %d\n%s", code, errs)
+	}
 	if code, out, errs := exec(t, "verify", dir); code != exitOK || !strings.Contains(out, "every chain holds") {
 		t.Errorf("verify: exit %d\n%s%s", code, out, errs)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
@@ -34,6 +35,9 @@ var errFullDisk = errors.New("no room on the disk")
 // fileName is the staging file within Options.Dir.
 const fileName = "ingress.db"
 
+// lockWait is how long openBolt waits for another owner of the file to go.
+const lockWait = time.Second
+
 var be = binary.BigEndian
 
 // bolt is the store in a bbolt file.
@@ -46,7 +50,7 @@ func openBolt(dir string) (_ *bolt, err error) {
 	path := filepath.Join(dir, fileName)
 	b := &bolt{}
 	err = guard(func() error {
-		b.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+		b.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
 		if err != nil {
 			return err
 		}
@@ -68,6 +72,9 @@ func openBolt(dir string) (_ *bolt, err error) {
 	if err != nil {
 		if b.db != nil {
 			_ = b.db.Close()
+		}
+		if errors.Is(err, berrors.ErrTimeout) {
+			err = fmt.Errorf("%w (waited %v for its lock)", ErrInUse, lockWait)
 		}
 		return nil, fmt.Errorf("accounting/ingress: %s: %w", path, err)
 	}

@@ -19,6 +19,8 @@ var (
 	ErrTipUnknown = errors.New("accounting/ingress: the sink can't be asked for the stream's tip")
 	// ErrKeyReused: an idempotency key came again with another batch.
 	ErrKeyReused = errors.New("accounting/ingress: the idempotency key was used for another batch")
+	// ErrInUse: another process, or another queue of this one, has the staging file open.
+	ErrInUse = errors.New("accounting/ingress: the staging file is in use")
 	// ErrCorrupt: staged bytes are not what was staged.
 	ErrCorrupt = errors.New("accounting/ingress: corrupt")
 

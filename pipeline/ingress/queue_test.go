@@ -319,3 +319,17 @@ func TestDamageIsNoticed(t *testing.T) {
 		t.Error("a foreign file is taken")
 	}
 }
+
+// A directory has one owner at a time, and the second is told so.
+func TestSecondOwner(t *testing.T) {
+	o := Options{Dir: t.TempDir()}
+	first := open(t, newGate(), o)
+	o.Sink = export.Sink{Name: "test", Exporter: newGate(), Required: true}
+	if _, err := Open(o); !errors.Is(err, ErrInUse) {
+		t.Fatalf("a second owner: got %v, want ErrInUse", err)
+	}
+	if err := stop(first); err != nil {
+		t.Fatal(err)
+	}
+	open(t, newGate(), o)
+}
