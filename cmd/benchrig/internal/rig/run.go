@@ -337,10 +337,19 @@ func (s *session) cost(l *load.Load, perRow time.Duration) {
 	}
 }
 
+// calm waits until the last window's slices are acked, for a while: the seal at the end would be a second one at once, and wait for them in its
+// lanes, which no window of the workload does.
+func (s *session) calm(most time.Duration) {
+	for end := time.Now().Add(most); s.rec.Stats().PendingSlices > 0 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // drain seals what is open, waits for the ledger, and closes the recorder. An interrupt does not cut it short.
 func (s *session) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.set.Drain)
 	defer cancel()
+	s.calm(2 * time.Second)
 	err := s.rec.Flush(ctx)
 	total, longest, missing := s.ready.close()
 	s.res.Degraded = result.Degraded{Seconds: total.Seconds(), Longest: longest.Seconds()}
