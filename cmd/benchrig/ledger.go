@@ -83,6 +83,9 @@ func newLedgerUsageCommand() *cobra.Command {
 			if q.Group, err = ledger.ParseGroup(group); err != nil {
 				return usagef("--group: %w", err)
 			}
+			if q.To != 0 && q.From > q.To {
+				return usagef("--from: got %d, want at most --to, %d", q.From, q.To)
+			}
 			return openReadOnly(file, func(l *ledger.Ledger) error {
 				rows, err := l.Usage(cmd.Context(), q)
 				if err != nil {

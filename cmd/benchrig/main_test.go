@@ -8,6 +8,7 @@ import (
 	osexec "os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,10 @@ func TestUsageErrors(t *testing.T) {
 	other := write(t, "other.json", `{"workload":"W2"}`)
 	broken := write(t, "broken.json", `{"workload":`)
 	value := write(t, "value.json", `{"workload":"W2","rate":"fast"}`)
+	used := filepath.Dir(write(t, "ledger.db", ""))
+	if err := os.Mkdir(filepath.Join(used, "wal"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		want []string
@@ -64,6 +69,11 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"run", "w1", "--wal", "--profile", "micronode"}, []string{"micronode with a WAL"}},
 		{[]string{"run", "w1", "--chaos", "fire=1"}, []string{"fire", "outage="}},
 		{[]string{"run", "w1", "--producers", "0"}, []string{`"0"`}},
+		{[]string{"run", "w1", "--duration", "5s", "--mins", "1"}, []string{"duration", "mins"}},
+		{[]string{"run", "w1", "--dir", used}, []string{"ledger.db", "earlier run"}},
+		{[]string{"run", "w4", "--sink", "memory", "--dir", used}, []string{"wal", "earlier run"}},
+		{[]string{"run", "w1", "--json", filepath.Join(used, "none", "r.json")}, []string{"r.json", "directory"}},
+		{[]string{"run", "w1", "--report", filepath.Join(used, "none", "r.html")}, []string{"r.html", "directory"}},
 		{[]string{"run", "w1", "--dims", "apples"}, []string{"apples", "bytes"}},
 		{[]string{"run", "--config", unknown}, []string{`"speed"`, "tenants"}},
 		{[]string{"run", "w1", "--config", other}, []string{"W2", "w1"}},
@@ -87,6 +97,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"verify"}, []string{"arg"}},
 		{[]string{"ledger", "usage"}, []string{"--file"}},
 		{[]string{"ledger", "usage", "--file", "x", "--group", "colour"}, []string{"colour", "tenant"}},
+		{[]string{"ledger", "usage", "--file", "x", "--from", "9", "--to", "3"}, []string{"--from", "9", "3"}},
 		{[]string{"ledger", "streams", "--file", "x", "--tenant", "7"}, []string{`"7"`, "32"}},
 		{[]string{"ledger", "follow", "http://x", "--file", "x"}, []string{"http://x", "nats://"}},
 		{[]string{"ledger", "serve", "--file", "x"}, []string{"--addr", "--uds"}},
@@ -99,6 +110,20 @@ func TestUsageErrors(t *testing.T) {
 			if !strings.Contains(stderr, w) {
 				t.Errorf("%q: %q does not say %q", c.args, stderr, w)
 			}
+		}
+	}
+}
+
+// Several workloads in one run share no ledger: each is proved against all of its own.
+func TestRunAllKeepsWorkloadsApart(t *testing.T) {
+	dir := t.TempDir()
+	sets, err := runSettings([]string{"all"}, "", []setting{{"dir", dir}})
+	if err != nil || len(sets) != 4 {
+		t.Fatalf("got %d settings, %v", len(sets), err)
+	}
+	for i, s := range sets {
+		if want := filepath.Join(dir, "w"+strconv.Itoa(i+1)); s.Dir != want {
+			t.Errorf("%s: got directory %s, want %s", s.Spec.Name, s.Dir, want)
 		}
 	}
 }

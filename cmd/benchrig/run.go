@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -62,9 +63,21 @@ Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or o
 	cmd.Flags().StringVar(&out.report, "report", "", "write a self-contained HTML page to `FILE`")
 	cmd.Flags().BoolVar(&out.quiet, "quiet", false, "no progress and no summary")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("duration") && cmd.Flags().Changed("mins") {
+			return usagef("run: got --duration and --mins, want one of them")
+		}
 		sets, err := runSettings(args, config, *given)
 		if err != nil {
 			return usagef("run: %w", err)
+		}
+		for _, path := range []string{out.json, out.report} { // said now, not when the run's findings would be lost
+			dir := filepath.Dir(path)
+			made := slices.ContainsFunc(sets, func(s *rig.Settings) bool {
+				return s.Dir != "" && (filepath.Clean(s.Dir) == dir || filepath.Dir(s.Dir) == dir) // by the run itself
+			})
+			if _, err := os.Stat(dir); err != nil && !made {
+				return usagef("run: %s: its directory: %w", path, err)
+			}
 		}
 		return runAll(cmd.Context(), sets, out, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
@@ -117,7 +130,7 @@ func runSettings(args []string, config string, given []setting) ([]*rig.Settings
 	}
 	var sets []*rig.Settings
 	for _, n := range names {
-		s, err := oneSetting(n, config, doc, given)
+		s, err := oneSetting(n, len(names) > 1, config, doc, given)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +139,8 @@ func runSettings(args []string, config string, given []setting) ([]*rig.Settings
 	return sets, nil
 }
 
-func oneSetting(name, config string, doc []byte, given []setting) (s *rig.Settings, err error) {
+// oneSetting makes the settings of one workload. among says that it is one of several: each then has a directory of its own.
+func oneSetting(name string, among bool, config string, doc []byte, given []setting) (s *rig.Settings, err error) {
 	if config != "" {
 		if s, err = rig.FromJSON(doc, name); err != nil {
 			return nil, fmt.Errorf("config %s: %w", config, err)
@@ -138,6 +152,9 @@ func oneSetting(name, config string, doc []byte, given []setting) (s *rig.Settin
 		if err := s.Set(g.name, g.value); err != nil {
 			return nil, fmt.Errorf("--%w", err)
 		}
+	}
+	if among && s.Dir != "" {
+		s.Dir = filepath.Join(s.Dir, name)
 	}
 	return s, s.Finish()
 }

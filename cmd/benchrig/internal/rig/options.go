@@ -51,7 +51,7 @@ var Options = []Option{
 		}
 		return nil
 	}},
-	{"dir", "D", "keep the ledger and the WAL in D (default: a temporary directory, removed afterwards)", text(func(s *Settings) *string { return &s.Dir })},
+	{"dir", "D", "keep the ledger and the WAL in D, which must hold none yet; run all: in D/w1 to D/w4 (default: a temporary directory, removed afterwards)", text(func(s *Settings) *string { return &s.Dir })},
 	{"short", "", "scaled down, for CI", func(s *Settings, v string) (err error) {
 		if s.Short, err = strconv.ParseBool(v); err != nil {
 			return want("true or false")

@@ -249,7 +249,7 @@ func (s *session) options(events *accounting.Events) accounting.Options {
 	s.fs = newTimedFS(under)
 	o.Profile = accounting.Macronode
 	o.WAL = &wal.Options{
-		Dir: filepath.Join(s.dir, "wal"), MaxBytes: int64(set.CapMB) << 20, FS: s.fs,
+		Dir: filepath.Join(s.dir, walDir), MaxBytes: int64(set.CapMB) << 20, FS: s.fs,
 		Fsync:         map[string]wal.Policy{"on-seal": wal.OnSeal, "interval": wal.Interval, "never": wal.Never}[set.Fsync],
 		FsyncInterval: set.FsyncEach,
 	}

@@ -3,6 +3,8 @@ package rig
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -37,6 +39,9 @@ type Settings struct {
 	set  map[string]string             // what was asked for explicitly, for the result
 	bend func(load.Target) load.Target // tests: a recorder that loses or doubles
 }
+
+// What a run keeps in its directory.
+const ledgerFile, walDir = "ledger.db", "wal"
 
 // Span is a range of durations.
 type Span struct{ Least, Most time.Duration }
@@ -97,10 +102,27 @@ func (s *Settings) Finish() error {
 	if err := s.Spec.Validate(); err != nil {
 		faults = append(faults, err)
 	}
+	if err := s.checkDir(); err != nil {
+		faults = append(faults, err)
+	}
 	if err := s.checkDims(); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
+}
+
+// checkDir refuses a directory that an earlier run has left its ledger or WAL in: the proof is of the whole ledger, so what
+// that run counted would be called doubled.
+func (s *Settings) checkDir() error {
+	if s.Dir == "" {
+		return nil
+	}
+	for name, used := range map[string]bool{ledgerFile: s.Sink == "ledger", walDir: s.WAL} {
+		if _, err := os.Stat(filepath.Join(s.Dir, name)); used && err == nil {
+			return fmt.Errorf("dir: got %q, which holds the %s of an earlier run: want one without", s.Dir, name)
+		}
+	}
+	return nil
 }
 
 // checkDims wants the built-in dimensions first: a key's dimension is a number, and the first three numbers are taken.

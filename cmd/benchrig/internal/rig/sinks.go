@@ -26,7 +26,7 @@ func openSink(ctx context.Context, set *Settings, dir string) (*sink, error) {
 	case "memory":
 		s = memorySink()
 	case "ledger":
-		s, err = ledgerSink(filepath.Join(dir, "ledger.db"))
+		s, err = ledgerSink(filepath.Join(dir, ledgerFile))
 	case "nats":
 		s, err = natsSink(ctx, set.Sink)
 	default:
