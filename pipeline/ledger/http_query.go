@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -24,11 +25,13 @@ func parseQuery(raw string, sums bool) (q Query, err error) {
 		if len(v) != 1 {
 			return q, fmt.Errorf("%w: %.40s: given %d times", ErrBadQuery, name, len(v))
 		}
-		if v[0] == "" {
-			continue // as if not given
-		}
 		var id canon.ID
+		known := name == "writer" || name == "tenant" || name == "dimension" || sums && (name == "from" || name == "to" || name == "group")
 		switch {
+		case !known:
+			return q, fmt.Errorf("%w: unknown parameter %.40q", ErrBadQuery, name)
+		case v[0] == "":
+			continue // as if not given
 		case name == "writer":
 			id, err = canonicalID(v[0])
 			q.Writer = &id
@@ -39,16 +42,14 @@ func parseQuery(raw string, sums bool) (q Query, err error) {
 			if q.Dimension = v[0]; !canon.ValidName(v[0]) {
 				err = errForm
 			}
-		case name == "from" && sums:
+		case name == "from":
 			q.From, err = parseU64(v[0])
-		case name == "to" && sums:
-			if q.To, err = parseU64(v[0]); err == nil && q.To == 0 {
-				err = errForm // 0 is no upper bound in a Query
+		case name == "to":
+			if q.To, err = parseU64(v[0]); err == nil && q.To == 0 { // in a Query it is no upper bound
+				err = errors.New("want at least 1: no window ends at 0")
 			}
-		case name == "group" && sums:
+		case name == "group":
 			q.Group, err = ParseGroup(v[0])
-		default:
-			return q, fmt.Errorf("%w: unknown parameter %.40q", ErrBadQuery, name)
 		}
 		if err != nil {
 			return q, fmt.Errorf("%w: %s=%.80q: %w", ErrBadQuery, name, v[0], err)
