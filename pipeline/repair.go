@@ -85,6 +85,12 @@ func (p *Pipeline) compareTips() error {
 			left = append(left, run...)
 			continue
 		}
+		if h.Retired && t.ok && t.seq >= h.Next {
+			// Nothing more is sealed for an earlier writer, so that its chain can't fork any further. What is pending of it is put again:
+			// the sink knows by the digests what it has, and a slice that differs is a conflict of that stream alone.
+			left = append(left, run...)
+			continue
+		}
 		if err := p.compareTip(&h, t); err != nil {
 			return err
 		}

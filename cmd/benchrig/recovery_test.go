@@ -181,6 +181,43 @@ func TestInspectVerifyAdopt(t *testing.T) {
 	}
 }
 
+// A copy of a directory with slices pending, whose original has gone on: refused, and after adopt it opens, and nothing is lost or doubled.
+func TestAdoptCloneWithPending(t *testing.T) {
+	dir := t.TempDir()
+	first, clone, path := filepath.Join(dir, "first"), filepath.Join(dir, "clone"), filepath.Join(dir, "ledger.db")
+	fill(t, first, downSink{}, 6)
+	if err := os.CopyFS(clone, os.DirFS(first)); err != nil {
+		t.Fatal(err)
+	}
+	l, err := ledger.Open(path, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, first, l, 4)
+	o := accounting.Options{Profile: accounting.Macronode, WAL: &wal.Options{Dir: clone, MaxBytes: 8 << 20}, Sinks: []accounting.Sink{{Name: "ledger", Exporter: l}}}
+	if _, err := accounting.Open(o); err == nil || !strings.Contains(err.Error(), "adopt --new-writer") {
+		t.Fatalf("the clone: got %v, want a refusal that names adopt", err)
+	}
+	if code, out, errs := exec(t, "adopt", "--new-writer", clone); code != exitOK {
+		t.Fatalf("adopt: exit %d\n%s%s", code, out, errs)
+	}
+	fill(t, clone, l, 2)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	book := conserve.NewBook()
+	if err := book.ReadLedgerFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if b := book.Breaks(3); book.Slices != 6+4+2 || book.Streams() != 4 || len(b) > 0 {
+		t.Errorf("%d slices of %d streams, breaks %v; want 12 of 4", book.Slices, book.Streams(), b)
+	}
+	in, err := wal.Inspect(wal.Options{Dir: clone})
+	if err != nil || len(in.Pending) != 0 {
+		t.Errorf("%d slices pending in the clone, %v; want none", len(in.Pending), err)
+	}
+}
+
 func TestReplay(t *testing.T) {
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from.db"), filepath.Join(dir, "to.db")
