@@ -206,7 +206,8 @@ func (r *reading) records(kind byte, body []byte) bool {
 	if kind == kindHeads {
 		return parseHeads(body, &r.names, func(h *stream) {
 			s := &l.streams[l.streamOf(h.key)]
-			if h.next > s.next || h.next == s.next && !s.known {
+			if h.next > s.next || h.next == s.next && (!s.known || s.guessed) {
+				s.guessed = false
 				s.next, s.digest, s.known, s.sealedMS, s.windowEndS, s.cum = h.next, h.digest, h.known, h.sealedMS, h.windowEndS, h.cum
 			}
 			s.vague = s.vague || h.vague
@@ -289,8 +290,11 @@ func (r *reading) enter(m *meta, s *segment, off int64, lost bool) {
 		st.guessed = guessed
 		st.next, st.digest, st.known, st.cum = m.seq+1, m.digest, true, cum
 		st.sealedMS, st.windowEndS = m.sealedMS, m.windowEndS
-	case m.seq+1 == st.next && !st.known:
+	case m.seq+1 == st.next && (!st.known || st.guessed): // an ack or a cursor that was read before has told the seq, and no more
 		st.digest, st.known, st.sealedMS, st.windowEndS = m.digest, true, m.sealedMS, m.windowEndS
+		if !lost || m.cum != (Units{}) {
+			st.cum, st.guessed = m.cum, false
+		}
 	}
 	if m.seq >= st.acked {
 		if len(r.found) == cap(r.found) {

@@ -132,3 +132,29 @@ func TestReopen(t *testing.T) {
 	mustAppend(t, l, commitN(l, 41, 200, 0))
 	mustClose(t, l)
 }
+
+// A sink that is at the head while another has acked nothing: its cursors tell seqs ahead of the entries, and the head is still exact.
+func TestReopenCursorAtHead(t *testing.T) {
+	fsys := vfs.NewCrash("/var")
+	l, rec := mustOpen(t, testOptions(fsys))
+	s := streamN(0)
+	s.Writer = rec.Writer
+	for e := uint64(1); e <= 40; e++ {
+		c := commitN(l, e, 900, 0)
+		mustAppend(t, l, c)
+		if err := l.SetCursor("ahead", s, e-1, c.Entries[0].Digest); err != nil {
+			t.Fatal(err)
+		}
+		if e%3 == 0 { // closed between commits too: the cursors are written then
+			want, _ := l.Head(s)
+			mustClose(t, l)
+			l, rec = mustOpen(t, testOptions(fsys))
+			got, _ := l.Head(s)
+			got.PendingFirst, want.PendingFirst = Ref{}, Ref{}
+			if got != want || got.Units != UnitsOf(e*(e+1)/2) || len(rec.Pending) != int(e) {
+				t.Fatalf("epoch %d: got head %+v and %d pending, want %+v and %d", e, got, len(rec.Pending), want, e)
+			}
+		}
+	}
+	mustClose(t, l)
+}
