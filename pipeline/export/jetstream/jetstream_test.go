@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -347,4 +348,20 @@ func TestPartitionsSpread(t *testing.T) {
 			t.Errorf("partition %s has %d of 4000 chains: %v", p, c, n)
 		}
 	}
+}
+
+// TestAuthFailure: wrong credentials are a clear error at once, and the right ones do.
+func TestAuthFailure(t *testing.T) {
+	srv := broker(t, func(o *server.Options) { o.Username, o.Password = "writer", "secret" })
+	for _, o := range [][]nats.Option{nil, {nats.UserInfo("writer", "wrong")}} {
+		_, err := jetstream.Connect(context.Background(), srv.ClientURL(), jetstream.Options{NATS: o})
+		if !errors.Is(err, nats.ErrAuthorization) || strings.Contains(err.Error(), "wrong") {
+			t.Errorf("got %v, want an authorization error that echoes no password", err)
+		}
+	}
+	e, err := jetstream.Connect(context.Background(), srv.ClientURL(), jetstream.Options{NATS: []nats.Option{nats.UserInfo("writer", "secret")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = e.Close()
 }
