@@ -167,11 +167,16 @@ func (s state) encode() []byte {
 	return be.AppendUint64(b, s.bytes)
 }
 
-func parseState(b []byte) (state, error) {
+// parseState reads what a file of size bytes says of itself. Counts that it can't hold are damage: Verify walks the chunks by their number.
+func parseState(b []byte, size int64) (state, error) {
 	if len(b) != 32 {
 		return state{}, &CorruptError{What: fmt.Sprintf("meta/state: %d bytes, want 32", len(b))}
 	}
-	return state{be.Uint64(b), be.Uint64(b[8:]), be.Uint64(b[16:]), be.Uint64(b[24:])}, nil
+	s := state{be.Uint64(b), be.Uint64(b[8:]), be.Uint64(b[16:]), be.Uint64(b[24:])}
+	if s.slices > uint64(size)/64 || s.chunks > s.slices || s.streams > s.slices || s.bytes > uint64(size) { // a record alone is longer
+		return state{}, &CorruptError{What: fmt.Sprintf("meta/state: counts %d chunks, %d streams, %d slices, %d bytes in a file of %d", s.chunks, s.streams, s.slices, s.bytes, size)}
+	}
+	return s, nil
 }
 
 func formatValue(version uint32) []byte {

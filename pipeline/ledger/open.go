@@ -141,7 +141,7 @@ func (l *Ledger) start() error {
 	}
 	return l.db.View(func(tx *bbolt.Tx) (err error) {
 		if err = checkFormat(l.path, tx, false); err == nil {
-			l.st, err = parseState(tx.Bucket(bucketMeta).Get(keyState))
+			l.st, err = parseState(tx.Bucket(bucketMeta).Get(keyState), tx.Size())
 		}
 		return err
 	})
