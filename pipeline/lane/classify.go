@@ -71,6 +71,17 @@ type verdict struct {
 	size       bool // a smaller batch may pass
 }
 
+// sound returns the exporter's error, or ErrAnswer in its place where looking at it panics: a typed nil is the usual one.
+func sound(err error) (out error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = fmt.Errorf("%w: the error it gave, a %T, panics: %v", ErrAnswer, err, p)
+		}
+	}()
+	_, _ = classify(err), err.Error()
+	return err
+}
+
 // classify tells what an exporter's error means. Anything that is not known to be an alarm is tried again.
 func classify(err error) verdict {
 	v := verdict{class: Fail, op: "put"}

@@ -125,10 +125,12 @@ func (r *Router) export(ctx context.Context, b *batch) {
 			switch {
 			case err != nil:
 				b.results[at] = export.Result{Err: err}
-			case results[i].Err == nil && results[i].Ack != export.AckOK && results[i].Ack != export.AckDuplicate:
+			case results[i].Err != nil:
+				b.results[at] = export.Result{Err: sound(results[i].Err)}
+			case results[i].Ack != export.AckOK && results[i].Ack != export.AckDuplicate:
 				b.results[at] = export.Result{Err: fmt.Errorf("%w: got %v and no error", ErrAnswer, results[i].Ack)}
 			default:
-				b.results[at] = results[i]
+				b.results[at].Ack = results[i].Ack
 			}
 		}
 		end(b)
