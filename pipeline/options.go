@@ -67,7 +67,7 @@ type Options struct {
 	MaxRowsPerSlice  int           // 4,096; a larger window becomes consecutive slices
 	PendingSlices    int           // sealed slices held in RAM until acked; 8,192
 	LaneCapacity     int           // of them, per stream; 1,024
-	ExportWorkers    int           // calls to a sink in flight; the number of cores, at most twice that
+	ExportWorkers    int           // calls to a sink in flight; GOMAXPROCS, at most twice that
 	Shards           int           // index partitions, one insert lock each; a power of two; 64
 	Dimensions       []string      // names of the dimensions from 3 on; at most 253
 	Overflow         OverflowPolicy
@@ -134,7 +134,7 @@ func (o Options) withDefaults() Options {
 	orInt(&o.MaxRowsPerSlice, defaultMaxRowsPerSlice)
 	orInt(&o.PendingSlices, defaultPendingSlices)
 	orInt(&o.LaneCapacity, defaultLaneCapacity)
-	orInt(&o.ExportWorkers, runtime.NumCPU())
+	orInt(&o.ExportWorkers, runtime.GOMAXPROCS(0)) // not NumCPU: a container may have a few of many cores
 	orInt(&o.Shards, defaultShards)
 	orInt(&o.IdleWindows, defaultIdleWindows)
 	orDur(&o.Backoff.Base, 50*time.Millisecond)
@@ -174,7 +174,7 @@ func (o *Options) validate(open bool) error {
 	between("MaxRowsPerSlice", o.MaxRowsPerSlice, 1, mostRowsPerSlice)
 	between("PendingSlices", o.PendingSlices, 1, 1<<24)
 	between("LaneCapacity", o.LaneCapacity, 1, 1<<20)
-	between("ExportWorkers", o.ExportWorkers, 1, 2*runtime.NumCPU())
+	between("ExportWorkers", o.ExportWorkers, 1, 2*runtime.GOMAXPROCS(0))
 	if o.Shards < 1 || o.Shards > 1<<16 || bits.OnesCount(uint(o.Shards)) != 1 {
 		fault("Shards", o.Shards, "a power of two from 1 to 65536")
 	}

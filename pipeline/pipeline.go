@@ -34,6 +34,7 @@ type Pipeline struct {
 	required int32 // number of required sinks
 	sinkMu   sync.Mutex
 	sinkErr  []error // by sink: what keeps it from answering
+	sinkDeaf []error // by sink: calls that ignore their deadline
 	tipErr   error   // why streams with a hole still wait for the first required sink's tip
 	halted   error   // lanes that a sink has refused for good
 
@@ -85,7 +86,7 @@ func build(o Options, open bool) (*Pipeline, error) {
 			p.required++
 		}
 	}
-	p.sinkErr = make([]error, len(o.Sinks))
+	p.sinkErr, p.sinkDeaf = make([]error, len(o.Sinks)), make([]error, len(o.Sinks))
 	p.books = newBooks(len(p.dims))
 	p.metrics = NewMetrics(p.dims)
 	p.ready = newReadiness(min(o.Window, 15*time.Second), func(k ReadyKey) { p.metrics.ReadyMissing.WithLabelValues(string(k)).Inc() })
@@ -204,6 +205,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 		e.Unsealed, e.Kept = unsealed, p.o.CounterFile != ""
 		err = errors.Join(err, e)
 	}
+	p.drainOptional(ctx)
 	p.ready.set(ConfigLoaded, ErrClosed)
 	return errors.Join(err, p.dismantle())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -173,7 +174,25 @@ func (p *Pipeline) sinkState(sink int, err error) {
 
 // judgeSinks sets exporter_ok by what is known. Under sinkMu.
 func (p *Pipeline) judgeSinks() {
-	p.ready.set(ExporterOK, errors.Join(append([]error{p.halted, p.tipErr}, p.sinkErr...)...))
+	p.ready.set(ExporterOK, errors.Join(append(append([]error{p.halted, p.tipErr}, p.sinkErr...), p.sinkDeaf...)...))
+}
+
+// judgeDeaf looks for required sinks that do not even return when their time is up.
+func (p *Pipeline) judgeDeaf() {
+	p.sinkMu.Lock()
+	defer p.sinkMu.Unlock()
+	changed := false
+	for i, r := range p.routers {
+		if n := r.Stats().Stuck; p.o.Sinks[i].Required && (n > 0) != (p.sinkDeaf[i] != nil) {
+			changed, p.sinkDeaf[i] = true, nil
+			if n > 0 {
+				p.sinkDeaf[i] = fmt.Errorf("accounting: sink %s ignores its deadline: %w", p.o.Sinks[i].Name, export.ErrTimeout)
+			}
+		}
+	}
+	if changed {
+		p.judgeSinks()
+	}
 }
 
 // acked is the end of slices' way to one sink.
@@ -235,11 +254,23 @@ func (p *Pipeline) event(e Event) {
 	}
 }
 
+// drainOptional waits until the optional sinks have what is queued for them, or ctx ends: a chain that ends at Close must be mended by a replay. One
+// that does not answer is not waited for.
+func (p *Pipeline) drainOptional(ctx context.Context) {
+	for i, r := range p.routers {
+		if st := r.Stats(); !p.o.Sinks[i].Required && !st.Open && st.Stuck == 0 {
+			_ = r.Drain(ctx) // what is left closeRouters tells
+		}
+	}
+}
+
 // closeRouters ends the export: calls in flight are cancelled once ctx ends.
 func (p *Pipeline) closeRouters(ctx context.Context) error {
-	var errs []error
-	for _, r := range p.routers {
-		errs = append(errs, r.Close(ctx))
+	errs := make([]error, len(p.routers))
+	var wg sync.WaitGroup
+	for i, r := range p.routers {
+		wg.Go(func() { errs[i] = r.Close(ctx) })
 	}
+	wg.Wait()
 	return errors.Join(errs...)
 }

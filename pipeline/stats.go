@@ -39,6 +39,7 @@ func (p *Pipeline) publish() {
 	}
 	p.metrics.Backlog.Set(float64(backlog))
 	p.metrics.QueueDepth.WithLabelValues("lane").Set(float64(backlog))
+	p.judgeDeaf()
 	degraded := 0.0
 	if !p.ready.get().Ready {
 		degraded = 1

@@ -27,7 +27,7 @@ type Options struct {
 	MaxKeys      int           // idempotency keys; 200,000
 	KeyAge       time.Duration // how long a key is remembered; 25 h
 
-	Workers int         // calls to the sink in flight; the number of cores
+	Workers int         // calls to the sink in flight; GOMAXPROCS
 	Tuning  lane.Tuning // backoff, fairness, deadlines; Queue.Tune changes it
 
 	Metrics *pipeline.Metrics // nil: of its own
@@ -47,7 +47,7 @@ func (o *Options) setDefaults() {
 	or(&o.MaxStreams, 131_072)
 	or(&o.Horizon, 65_536)
 	or(&o.MaxKeys, 200_000)
-	or(&o.Workers, runtime.NumCPU())
+	or(&o.Workers, runtime.GOMAXPROCS(0))
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 512 << 20
 	}

@@ -271,7 +271,7 @@ func (q *Queue) Missing() []pipeline.ReadyKey {
 	if q.full(&q.total, q.o.MaxBytes/10, max(1, q.o.MaxSlices/10), 1) {
 		out = append(out, pipeline.QueuesBoundedOK)
 	}
-	if q.open {
+	if q.open || q.router.Stats().Stuck > 0 {
 		out = append(out, pipeline.ExporterOK)
 	}
 	if q.failed != nil {
