@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -15,15 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	accounting "github.com/ron-accounting/ron-accounting"
-	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/load"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/proc"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
 	"github.com/ron-accounting/ron-accounting/internal/cpufeat"
 	"github.com/ron-accounting/ron-accounting/pipeline"
-	"github.com/ron-accounting/ron-accounting/pipeline/vfs"
-	"github.com/ron-accounting/ron-accounting/pipeline/wal"
 )
 
 // Hooks are what a run tells while it goes on. Each may be nil.
@@ -167,95 +161,6 @@ func calibrate(ctx context.Context, set *Settings) time.Duration {
 	return spent * 1000 / time.Duration(sample.Rows)
 }
 
-// open makes the directory, the sink and the recorder. cleanup closes what is still open.
-func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
-	var undo []func() error
-	undoAll := func() (err error) {
-		for i := len(undo) - 1; i >= 0; i-- {
-			err = errors.Join(err, undo[i]())
-		}
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, undoAll())
-		}
-	}()
-	if s.dir = s.set.Dir; s.dir == "" {
-		if s.dir, err = os.MkdirTemp("", "benchrig-"); err != nil {
-			return nil, err
-		}
-		undo = append(undo, func() error { return os.RemoveAll(s.dir) })
-	} else if err = os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, err
-	}
-	if s.sink, err = openSink(ctx, s.set, s.dir); err != nil {
-		return nil, err
-	}
-	undo = append(undo, s.sink.close)
-
-	events := accounting.NewEvents(eventCapacity)
-	opt := s.options(events)
-	if s.rec, err = accounting.Open(opt); err != nil {
-		return nil, err
-	}
-	undo = append(undo, func() error {
-		if s.rec == nil {
-			return nil
-		}
-		return s.rec.Close(context.Background())
-	})
-	s.registry = prometheus.NewRegistry()
-	if err = s.registry.Register(s.rec.Collector()); err != nil {
-		return nil, err
-	}
-	if s.set.Metrics != "" {
-		stop, err := serveMetrics(s.set.Metrics, s.registry)
-		if err != nil {
-			return nil, err
-		}
-		undo = append(undo, stop)
-	}
-	s.exports = watchExports(events)
-	s.ready = watchReadiness(s.rec.Readiness)
-	return undoAll, nil
-}
-
-// options are the recorder's: a quarter of capacity more than the workload has keys, and a stream for each of its streams.
-func (s *session) options(events *accounting.Events) accounting.Options {
-	set := s.set
-	o := accounting.Options{
-		Window: set.Spec.Window, AllowShortWindow: true,
-		CapacityRows:  max(64, set.Spec.Total()+set.Spec.Total()/4),
-		MaxStreams:    max(64, set.Spec.Streams()),
-		PendingSlices: set.Pending, LaneCapacity: set.Lane, ExportWorkers: set.Workers,
-		Sinks:  []accounting.Sink{{Name: "ledger", Exporter: s.sink.exporter, Required: true}},
-		Logger: s.hooks.Logger,
-		Events: events,
-	}
-	if o.PendingSlices == 0 {
-		o.PendingSlices = max(8192, 2*set.Spec.Streams())
-	}
-	if n := len(set.Spec.Dims); n > 3 {
-		o.Dimensions = set.Spec.Dims[3:]
-	}
-	if !set.WAL {
-		return o
-	}
-	under := vfs.OS
-	if j := set.syncDelay(); j.Most > 0 {
-		under = vfs.Slow(under, j.Least, j.Most, set.Spec.Seed)
-	}
-	s.fs = newTimedFS(under)
-	o.Profile = accounting.Macronode
-	o.WAL = &wal.Options{
-		Dir: filepath.Join(s.dir, walDir), MaxBytes: int64(set.CapMB) << 20, FS: s.fs,
-		Fsync:         map[string]wal.Policy{"on-seal": wal.OnSeal, "interval": wal.Interval, "never": wal.Never}[set.Fsync],
-		FsyncInterval: set.FsyncEach,
-	}
-	return o
-}
-
 // warm makes every key of the workload without counting anything.
 func (s *session) warm() error {
 	gen := workload.NewGenerator(s.set.Spec, 0, 1)
@@ -335,80 +240,4 @@ func (s *session) cost(l *load.Load, perRow time.Duration) {
 	if !s.set.Max {
 		s.res.Rate.Offered = float64(s.set.Spec.Rows(s.set.Duration)) / s.set.Duration.Seconds()
 	}
-}
-
-// calm waits until the last window's slices are acked, for a while: the seal at the end would be a second one at once, and wait for them in its
-// lanes, which no window of the workload does.
-func (s *session) calm(most time.Duration) {
-	for end := time.Now().Add(most); s.rec.Stats().PendingSlices > 0 && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// drain seals what is open, waits for the ledger, and closes the recorder. An interrupt does not cut it short.
-func (s *session) drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.set.Drain)
-	defer cancel()
-	s.calm(2 * time.Second)
-	err := s.rec.Flush(ctx)
-	total, longest, missing := s.ready.close()
-	s.res.Degraded = result.Degraded{Seconds: total.Seconds(), Longest: longest.Seconds()}
-	if len(missing) > 0 {
-		s.note("degraded for want of %v", missing)
-	}
-	s.conservation(s.rec.Stats())
-	if cerr := s.rec.Close(ctx); err == nil {
-		err = cerr
-	}
-	s.rec = nil
-	return err
-}
-
-func (s *session) conservation(st accounting.Stats) {
-	sum := func(state string) string {
-		total := new(big.Int)
-		for _, u := range st.Units {
-			total.Add(total, u.Big(state))
-		}
-		return total.String()
-	}
-	c := &s.res.Conservation
-	c.Recorded, c.Open, c.Pending = sum("recorded"), sum("open"), sum("pending")
-	c.Acked, c.Gap, c.Saturated, c.Rejected = sum("acked"), sum("gap"), sum("saturated"), sum("rejected")
-}
-
-// prove reads the ledger back and compares it with the generator's totals.
-func (s *session) prove(l *load.Load) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	book := conserve.NewBook()
-	if err := s.sink.read(ctx, book); err != nil {
-		return fmt.Errorf("reading the ledger back: %w", err)
-	}
-	totals := l.Totals()
-	totals[0] += hotCalls
-	gen := workload.NewGenerator(s.set.Spec, 0, 1)
-	units := new(big.Int)
-	diff := book.Compare(func(yield func(conserve.Expected) bool) {
-		for i, u := range totals {
-			units.Add(units, new(big.Int).SetUint64(u))
-			k := gen.Key(uint32(i))
-			e := conserve.Expected{Least: u, Most: u, Key: conserve.Key{
-				Tenant: k.Tenant, Subject: k.Subject, Namespace: k.Namespace, Dimension: s.set.Spec.Dims[k.Dimension],
-			}}
-			if !yield(e) {
-				return
-			}
-		}
-	})
-	c := &s.res.Conservation
-	c.Ledger, c.Lost, c.Double = diff.Ledger.String(), diff.Lost.String(), diff.Double.String()
-	c.Keys, c.Streams, c.Examples = diff.Keys, book.Streams(), diff.Examples
-	c.Order = append(c.Order, book.Breaks(10)...)
-	s.res.Record.Units = units.String()
-	if s.res.Record.Units != c.Recorded {
-		s.note("the recorder says that it recorded %s units, the generator counted %s", c.Recorded, s.res.Record.Units)
-	}
-	s.res.Seal.Rows, s.res.Seal.Bytes = uint64(book.Rows), uint64(book.Bytes)
-	return nil
 }
