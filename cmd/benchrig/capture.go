@@ -28,7 +28,7 @@ func newCaptureCommand() *cobra.Command {
   trace       execution trace, for go tool trace   perf        perf stat and perf record (alone; runs the workload twice)
 
 The files go to pprof/archive/<version>/<host>-<cpu>/<workload>, or below --out: the profiles, flame.html, a .svg and a .folded of
-each, and capture.json that describes them. The exit code is the run's.`,
+each, and capture.json that describes them. The exit code is the run's. capture diff compares two of them.`,
 		Example: `  benchrig capture cpu -- run w1
   benchrig capture cpu,heap,mutex,block --out captures -- run w2 --rate max
   benchrig capture trace --version v1.0.0 --host laptop -- run w1 --duration 2s
@@ -68,6 +68,7 @@ each, and capture.json that describes them. The exit code is the run's.`,
 			return run.ExecuteContext(cmd.Context())
 		},
 	}
+	cmd.AddCommand(newCaptureDiffCommand())
 	cmd.Flags().StringVar(&out, "out", "", "write below `DIR` instead of the archive")
 	cmd.Flags().StringVar(&version, "version", capture.Version(), "name of the `version` in the archive")
 	cmd.Flags().StringVar(&host, "host", "", "`name` of this machine in the archive (its host name)")

@@ -28,6 +28,7 @@ type runOutput struct {
 	json, report string
 	quiet        bool
 	capture      *capture.Plan
+	flight       flightPlan
 }
 
 func newRunCommand() *cobra.Command { return newRunCommandWith(nil) }
@@ -35,7 +36,7 @@ func newRunCommand() *cobra.Command { return newRunCommandWith(nil) }
 // newRunCommandWith is run, with a capture of each workload where plan is not nil.
 func newRunCommandWith(plan *capture.Plan) *cobra.Command {
 	out := runOutput{capture: plan}
-	var config string
+	var config, flight, bounds string
 	cmd := &cobra.Command{
 		Use:   "run [w1|w2|w3|w4|all]",
 		Short: "Run a workload end to end and prove that nothing was lost",
@@ -52,6 +53,7 @@ Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or o
 		Example: `  benchrig run w1
   benchrig run w2 --rate max --duration 5s
   benchrig run w4 --chaos outage=2s@3s --json result.json --report result.html
+  benchrig run w4 --flight traces --flight-bounds wal=20ms,seal=100ms
   benchrig run all --short
   benchrig run --config w2.json`,
 		Args:      cobra.MaximumNArgs(1),
@@ -61,6 +63,8 @@ Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or o
 	cmd.Flags().StringVar(&config, "config", "", "read the settings from this JSON `FILE`; flags go before it")
 	cmd.Flags().StringVar(&out.json, "json", "", "write the result as JSON to `FILE`, - for the standard output")
 	cmd.Flags().StringVar(&out.report, "report", "", "write a self-contained HTML page to `FILE`")
+	cmd.Flags().StringVar(&flight, "flight", "", "record the last seconds, and write a trace below `DIR` when a stage takes longer than its bound")
+	cmd.Flags().StringVar(&bounds, "flight-bounds", "", "`STAGE=D,…`: other bounds than record=2ms (64 calls),seal=250ms,wal=50ms (an fsync),export=600ms")
 	cmd.Flags().BoolVar(&out.quiet, "quiet", false, "no progress and no summary")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if cmd.Flags().Changed("duration") && cmd.Flags().Changed("mins") {
@@ -68,6 +72,9 @@ Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or o
 		}
 		sets, err := runSettings(args, config, *given)
 		if err != nil {
+			return usagef("run: %w", err)
+		}
+		if out.flight, err = parseFlight(flight, bounds); err != nil {
 			return usagef("run: %w", err)
 		}
 		for _, path := range []string{out.json, out.report} { // said now, not when the run's findings would be lost
@@ -230,12 +237,24 @@ func runOne(ctx context.Context, set *rig.Settings, out runOutput, human, stderr
 			return func(*result.Result) (err error) { flame, err = stop(); return err }, err
 		}
 	}
+	flown := func() string { return "" }
+	if out.flight.Dir != "" {
+		f, stop, err := out.flight.start(set.Spec.Name)
+		if err != nil {
+			return nil, "", err
+		}
+		hooks.Stage, flown = f.Observe, stop
+	}
 	r, err = rig.Run(ctx, set, hooks)
 	if !out.quiet {
 		progress.Done()
 	}
+	said := flown()
 	if err != nil {
 		return nil, "", err
+	}
+	if said != "" {
+		r.Notes = append(r.Notes, said, "the flight recorder's cost is in the figures")
 	}
 	if ctx.Err() != nil {
 		r.Notes = append(r.Notes, "interrupted: ended early")

@@ -51,32 +51,41 @@ func draw(dir string, m pprof.Manifest, r *result.Result) (written []string, err
 		Title:    fmt.Sprintf("%s %s", r.Workload, m.Labels["version"]),
 		Subtitle: fmt.Sprintf("%s, %d cores, %s, path %s", r.Host.CPU, r.Host.Cores, r.Host.Go, r.Host.Path),
 	}
-	write := func(name string, to func(io.Writer) error) {
-		path := filepath.Join(dir, name)
-		var b bytes.Buffer
-		werr := to(&b)
-		if werr == nil {
-			werr = os.WriteFile(path, b.Bytes(), 0o644)
-		}
-		err = errors.Join(err, werr)
-		written = append(written, path)
-	}
+	w := writer{dir: dir}
 	for _, f := range m.Files {
 		if !f.Kind.Profile() || f.Truncated {
 			continue
 		}
 		g, gerr := graph(filepath.Join(dir, f.Name), f.Kind)
 		if gerr != nil {
-			return written, gerr
+			return w.written, gerr
 		}
 		page.Graphs = append(page.Graphs, g)
-		write(string(f.Kind)+".svg", g.WriteSVG)
-		write(string(f.Kind)+".folded", g.WriteFolded)
+		w.write(string(f.Kind)+".svg", g.WriteSVG)
+		w.write(string(f.Kind)+".folded", g.WriteFolded)
 	}
 	if len(page.Graphs) > 0 {
-		write("flame.html", page.WriteHTML)
+		w.write("flame.html", page.WriteHTML)
 	}
-	return written, err
+	return w.written, w.err
+}
+
+// writer writes files into a directory and remembers their paths and the faults.
+type writer struct {
+	dir     string
+	written []string
+	err     error
+}
+
+func (w *writer) write(name string, to func(io.Writer) error) {
+	path := filepath.Join(w.dir, name)
+	var b bytes.Buffer
+	err := to(&b)
+	if err == nil {
+		err = os.WriteFile(path, b.Bytes(), 0o644)
+	}
+	w.err = errors.Join(w.err, err)
+	w.written = append(w.written, path)
 }
 
 func graph(path string, k pprof.Kind) (*pprof.Graph, error) {
@@ -84,6 +93,11 @@ func graph(path string, k pprof.Kind) (*pprof.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	return pprof.NewGraph(prof, graphOptions(k))
+}
+
+// graphOptions say how a kind is drawn; "" is a profile of any kind.
+func graphOptions(k pprof.Kind) pprof.GraphOptions {
 	title := map[pprof.Kind]string{
 		pprof.CPU: "CPU by stage", pprof.Heap: "live heap", pprof.Mutex: "waiting for locks", pprof.Block: "blocked", pprof.Goroutine: "goroutines", pprof.Fgprof: "wall clock",
 	}[k]
@@ -91,7 +105,7 @@ func graph(path string, k pprof.Kind) (*pprof.Graph, error) {
 	if k == pprof.Heap {
 		o.SampleType = "inuse_space"
 	}
-	return pprof.NewGraph(prof, o)
+	return o
 }
 
 // CPU captures a CPU profile alone, in a temporary directory, and draws it as a part of a page.

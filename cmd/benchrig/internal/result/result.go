@@ -48,7 +48,7 @@ type Record struct {
 	Count    uint64            `json:"count"`
 	Units    string            `json:"units"`
 	Rejected map[string]uint64 `json:"rejected"` // rows, by the error's text
-	HotNS    float64           `json:"hot_ns"`   // one thread, one key in the cache, before the load: what the seed's target is for
+	HotNS    float64           `json:"hot_ns"`   // one thread, one key in the cache, before the load, median of 64 rounds: what the seed's target is for
 	Latency  Quantiles         `json:"latency_ns"`
 	Lag      Quantiles         `json:"lag_us"`
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/load"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/proc"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
+	"github.com/ron-accounting/ron-accounting/pprof/stage"
 )
 
 // meter takes a reading a second and keeps the sums. One goroutine.
@@ -30,6 +31,7 @@ type reading struct {
 	cpu    time.Duration
 	seal   float64 // seconds
 	slices float64
+	wall   histogram // of whole seals
 }
 
 func newMeter(s *session) *meter {
@@ -39,6 +41,7 @@ func newMeter(s *session) *meter {
 	if metrics, err := gather(s.registry); err == nil {
 		m.sealed(&m.last, metrics) // what came before the load is not its
 		m.perSlice.Reset()
+		m.last.wall = metrics.hist["accounting_seal_seconds"]
 	}
 	return m
 }
@@ -60,6 +63,10 @@ func (m *meter) tick(l *load.Load, full bool) {
 		return
 	}
 	m.sealed(&now, metrics)
+	if now.wall = metrics.hist["accounting_seal_seconds"]; now.wall.count > m.last.wall.count {
+		mean := (now.wall.sum - m.last.wall.sum) / float64(now.wall.count-m.last.wall.count) // one seal a window, as a rule
+		m.s.stage(stage.Seal)(time.Duration(mean * 1e9))
+	}
 	wal := metrics.value["accounting_wal_size_bytes"]
 	m.walPeak = max(m.walPeak, wal)
 	span := (now.at - m.last.at).Seconds()

@@ -13,6 +13,7 @@ import (
 	accounting "github.com/ron-accounting/ron-accounting"
 	"github.com/ron-accounting/ron-accounting/pipeline/vfs"
 	"github.com/ron-accounting/ron-accounting/pipeline/wal"
+	"github.com/ron-accounting/ron-accounting/pprof/stage"
 )
 
 // open makes the directory, the sink and the recorder. cleanup closes what is still open.
@@ -64,7 +65,7 @@ func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
 		}
 		undo = append(undo, stop)
 	}
-	s.exports = watchExports(events)
+	s.exports = watchExports(events, s.stage(stage.Export))
 	s.ready = watchReadiness(s.rec.Readiness)
 	return undoAll, nil
 }
@@ -94,7 +95,7 @@ func (s *session) options(events *accounting.Events) accounting.Options {
 	if j := set.syncDelay(); j.Most > 0 {
 		under = vfs.Slow(under, j.Least, j.Most, set.Spec.Seed)
 	}
-	s.fs = newTimedFS(under)
+	s.fs = newTimedFS(under, s.stage(stage.WAL))
 	o.Profile = accounting.Macronode
 	o.WAL = &wal.Options{
 		Dir: filepath.Join(s.dir, walDir), MaxBytes: int64(set.CapMB) << 20, FS: s.fs,

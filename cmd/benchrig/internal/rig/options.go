@@ -3,6 +3,7 @@ package rig
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -86,6 +87,9 @@ func (s *Settings) Set(name, value string) error {
 	if err := Options[i].set(s, value); err != nil {
 		return fmt.Errorf("%s: got %q: %w", name, value, err)
 	}
+	if other := map[string]string{"duration": "mins", "mins": "duration"}[name]; other != "" {
+		delete(s.set, other) // the flag goes before the file, whichever of the two each has
+	}
 	s.set[name] = value
 	return nil
 }
@@ -124,6 +128,9 @@ func FromJSON(doc []byte, name string) (*Settings, error) {
 	s, err := Defaults(name)
 	if err != nil {
 		return nil, err
+	}
+	if raw["duration"] != nil && raw["mins"] != nil {
+		return nil, errors.New("got duration and mins, want one of them")
 	}
 	keys := make([]string, 0, len(raw))
 	for k := range raw {

@@ -140,6 +140,7 @@ func TestFromJSON(t *testing.T) {
 	}
 	for doc, want := range map[string]string{
 		`[]`: "JSON object", `{}`: "workload", `{"workload":"w1"} {}`: "after it", `{"workload":"w1","rate":{}}`: "rate", `{"workload":"w1","fsync_jitter":1}`: "A-B",
+		`{"workload":"w1","duration":"5s","mins":1}`: "one of them",
 	} {
 		if _, err := FromJSON([]byte(doc), ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want it to say %q", doc, err, want)

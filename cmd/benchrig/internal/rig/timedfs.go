@@ -13,12 +13,13 @@ import (
 // timedFS times every sync of the WAL, injected delays included.
 type timedFS struct {
 	vfs.FS
+	tell func(time.Duration)
 	mu   sync.Mutex // guards hist
 	hist *hdrhistogram.Histogram
 }
 
-func newTimedFS(under vfs.FS) *timedFS {
-	return &timedFS{FS: under, hist: hdrhistogram.New(1, int64(time.Minute), 3)}
+func newTimedFS(under vfs.FS, tell func(time.Duration)) *timedFS {
+	return &timedFS{FS: under, tell: tell, hist: hdrhistogram.New(1, int64(time.Minute), 3)}
 }
 
 func (t *timedFS) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
@@ -31,6 +32,7 @@ func (t *timedFS) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, e
 
 func (t *timedFS) note(start time.Time) {
 	d := time.Since(start)
+	t.tell(d)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_ = t.hist.RecordValue(min(int64(d), int64(time.Minute)))

@@ -16,6 +16,7 @@ const eventCapacity = 1 << 13
 // exports measures each slice's way from the commit to the first ack, by the recorder's events.
 type exports struct {
 	events *pipeline.Events
+	tell   func(time.Duration)
 	sealed map[export.Stream][]mark // committed, not acked, by seq
 	all    *hdrhistogram.Histogram  // nanoseconds, the whole run
 	stop   chan struct{}
@@ -30,9 +31,9 @@ type mark struct {
 	at  time.Time
 }
 
-func watchExports(events *pipeline.Events) *exports {
+func watchExports(events *pipeline.Events, tell func(time.Duration)) *exports {
 	e := &exports{
-		events: events, sealed: map[export.Stream][]mark{},
+		events: events, tell: tell, sealed: map[export.Stream][]mark{},
 		all: hdrhistogram.New(1, int64(time.Hour), 2), recent: hdrhistogram.New(1, int64(time.Hour), 2),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -68,6 +69,7 @@ func (e *exports) enter(ev pipeline.Event) {
 	}
 	if len(waiting) > 0 && waiting[0].seq == ev.Seq {
 		d := min(max(1, int64(ev.At.Sub(waiting[0].at))), int64(time.Hour))
+		e.tell(time.Duration(d))
 		_ = e.all.RecordValue(d)
 		e.mu.Lock()
 		_ = e.recent.RecordValue(d)
