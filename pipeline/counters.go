@@ -55,7 +55,7 @@ func (p *Pipeline) reportCounters(rec *wal.Recovered, r *table.FileReport) {
 	lost := func(reason string) { p.metrics.QueueDropped.WithLabelValues("counters", reason).Inc() }
 	if r.SetAside != "" && (r.Found || rec.File.ID != [16]byte{}) { // a directory that never had a counter file misses none
 		lost("set_aside")
-		p.log.Error("open counts of the last run are lost, how many is unknown", "file", p.o.CounterFile, "why", r.SetAside)
+		p.log.Error("open counts of the last run are lost, how many is unknown", "file", p.o.CounterFile, "why", r.SetAside, "kept_as", r.KeptAs)
 	}
 	if r.BadSlots > 0 {
 		lost("bad_slot")

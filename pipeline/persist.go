@@ -168,17 +168,21 @@ func (p *Pipeline) readBack(q *pending) (canon.SealedSlice, error) {
 	return canon.ViewSummed(b, q.digest)
 }
 
-// ackMarks collects what a batch of acks means to the WAL.
-type ackMarks struct{ cursors, acked []wal.Mark }
+// ackMarks collects what a batch of acks means: to the WAL, and to the books once the WAL has heard of it.
+type ackMarks struct {
+	cursors, acked []wal.Mark
+	done           []*pending // all required sinks have them
+}
 
-// marks returns an empty collection, nil without a WAL.
+// marks returns an empty collection.
 func (p *Pipeline) marks() *ackMarks {
-	if p.wal == nil {
-		return nil
+	select {
+	case m := <-p.spareMarks:
+		m.cursors, m.acked, m.done = m.cursors[:0], m.acked[:0], m.done[:0]
+		return m
+	default:
+		return new(ackMarks)
 	}
-	m := p.markPool.Get().(*ackMarks)
-	m.cursors, m.acked = m.cursors[:0], m.acked[:0]
-	return m
 }
 
 // put notes that q is the last slice of its stream; within a batch a stream's slices come in order, one behind the other.
@@ -191,28 +195,31 @@ func put(marks []wal.Mark, q *pending) []wal.Mark {
 	return append(marks, m)
 }
 
-func (m *ackMarks) cursor(q *pending) {
-	if m != nil {
-		m.cursors = put(m.cursors, q)
-	}
-}
+// cursor notes that the sink whose acks are collected has q.
+func (m *ackMarks) cursor(q *pending) { m.cursors = put(m.cursors, q) }
 
-func (m *ackMarks) done(q *pending) {
-	if m != nil {
-		m.acked = put(m.acked, q)
-	}
-}
+// end notes that all required sinks have q.
+func (m *ackMarks) end(q *pending) { m.acked, m.done = put(m.acked, q), append(m.done, q) }
 
-// walAcked tells the WAL what a sink has acked, and what all required sinks have.
-func (p *Pipeline) walAcked(sink int, m *ackMarks) {
-	if m == nil {
-		return
+// settle tells the WAL what was collected, of the named sink, and only then books it: whoever waits for a slice's end finds the log without it.
+// Nobody may have released what it ends.
+func (p *Pipeline) settle(sink string, m *ackMarks) {
+	if p.wal != nil {
+		if len(m.cursors) > 0 {
+			if err := p.wal.SetCursors(sink, m.cursors); err != nil {
+				p.log.Error("sink cursor not kept", "sink", sink, "err", err)
+			}
+		}
+		p.wal.AckBatch(m.acked)
 	}
-	if err := p.wal.SetCursors(p.o.Sinks[sink].Name, m.cursors); err != nil {
-		p.log.Error("sink cursor not kept", "sink", p.o.Sinks[sink].Name, "err", err)
+	for _, q := range m.done {
+		p.finish(q)
 	}
-	p.wal.AckBatch(m.acked)
-	p.markPool.Put(m)
+	clear(m.done)
+	select {
+	case p.spareMarks <- m:
+	default:
+	}
 }
 
 // hostCursor is the cursor of a host that takes the slices itself; no sink can have that name.
@@ -222,20 +229,14 @@ const hostCursor = "(host)"
 func (p *Pipeline) handedOver(out []*pending) {
 	m := p.marks()
 	for _, q := range out {
-		m.done(q)
+		m.end(q)
 		m.cursor(q)
-		p.finish(q)
+	}
+	p.settle(hostCursor, m)
+	for _, q := range out {
 		q.hold.Store(1)
 		p.releasePending(q)
 	}
-	if m == nil {
-		return
-	}
-	if err := p.wal.SetCursors(hostCursor, m.cursors); err != nil {
-		p.log.Error("cursor not kept", "err", err)
-	}
-	p.wal.AckBatch(m.acked)
-	p.markPool.Put(m)
 }
 
 // judgeWAL sets wal_ok by what is known. Under sealMu.

@@ -493,10 +493,8 @@ func TestOptionalSinkIsLeftBehindAndHoldsNothing(t *testing.T) {
 		p.count(t, 1, 1, 1)
 		flush(t, p)
 	}
-	for end := time.Now().Add(5 * time.Second); p.wal.Stats().Entries != 0; time.Sleep(time.Millisecond) { // Flush returns with the ack, the log hears of it next
-		if time.Now().After(end) {
-			t.Fatalf("an optional sink keeps %d entries in the WAL", p.wal.Stats().Entries)
-		}
+	if n := p.wal.Stats().Entries; n != 0 { // Flush returns once the log has heard of the acks
+		t.Errorf("an optional sink keeps %d entries in the WAL", n)
 	}
 	_ = p.Close(context.Background())
 	slow.set(nil)

@@ -29,7 +29,7 @@ type Pipeline struct {
 	wal     *wal.Log // nil: none
 	routers []*lane.Router
 	durable
-	markPool sync.Pool // of *ackMarks
+	spareMarks chan *ackMarks
 
 	required int32 // number of required sinks
 	sinkMu   sync.Mutex
@@ -91,7 +91,7 @@ func build(o Options, open bool) (*Pipeline, error) {
 	p.metrics = NewMetrics(p.dims)
 	p.ready = newReadiness(min(o.Window, 15*time.Second), func(k ReadyKey) { p.metrics.ReadyMissing.WithLabelValues(string(k)).Inc() })
 	p.s.init(len(p.dims))
-	p.markPool.New = func() any { return new(ackMarks) }
+	p.spareMarks = make(chan *ackMarks, 2*o.ExportWorkers+2) // a batch of acks a worker, and who else collects some
 	if err := p.recover(); err != nil {
 		return nil, errors.Join(err, p.dismantle())
 	}

@@ -233,12 +233,10 @@ func (p *Pipeline) resume(list []*pending) {
 			items[i] = append(items[i], q.item(i))
 		}
 		if need == 0 {
-			m.done(q)
-			p.finish(q)
+			m.end(q)
 		}
 	}
-	p.wal.AckBatch(m.acked)
-	p.markPool.Put(m)
+	p.settle("", m)
 	for i, r := range p.routers {
 		if n, err := r.Enqueue(items[i]...); err != nil {
 			p.log.Error("enqueue", "sink", p.o.Sinks[i].Name, "accepted", n, "of", len(items[i]), "err", err)

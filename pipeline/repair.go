@@ -102,12 +102,10 @@ func (p *Pipeline) compareTips() error {
 				left = append(left, q) // a second required sink may lack it
 				continue
 			}
-			m.done(q)
-			p.finish(q)
+			m.end(q)
 		}
 	}
-	p.wal.AckBatch(m.acked)
-	p.markPool.Put(m)
+	p.settle("", m)
 	p.backlog = left
 	return nil
 }
@@ -269,7 +267,7 @@ func (p *Pipeline) settleRepair(r *repair, t tip) error {
 	case next < r.head.Acked && !p.o.DeclareRollback:
 		return lostTail(&r.head, next)
 	}
-	var above []*pending
+	var held, above []*pending // by the sink, above its tip
 	for _, q := range r.pending {
 		if t.ok && q.seq == t.seq && q.digest != t.digest {
 			return fmt.Errorf("%w: stream %v seq %d: the ledger has %.15s, the WAL %.15s", export.ErrConflict, s.name, q.seq, t.digest, q.digest)
@@ -278,12 +276,15 @@ func (p *Pipeline) settleRepair(r *repair, t tip) error {
 			above = append(above, q)
 			continue
 		}
-		q.hold.Store(1)
-		p.finish(q)
-		p.releasePending(q)
+		held = append(held, q)
 	}
 	if next > 0 {
 		p.wal.Ack(wal.Stream(s.name), next-1)
+	}
+	for _, q := range held {
+		q.hold.Store(1)
+		p.finish(q)
+		p.releasePending(q)
 	}
 	lost, known, open := u128{}, true, false
 	for _, h := range r.holes {

@@ -214,12 +214,13 @@ func (p *Pipeline) acked(sink int, now time.Time, items []*lane.Item, acks []exp
 		}
 		marks.cursor(q)
 		if required && q.need.Add(-1) == 0 {
-			marks.done(q)
-			p.finish(q)
+			marks.end(q)
 		}
-		p.releasePending(q)
 	}
-	p.walAcked(sink, marks)
+	p.settle(p.o.Sinks[sink].Name, marks)
+	for _, it := range items {
+		p.releasePending(it.User.(*pending))
+	}
 	p.metrics.Exports.WithLabelValues("ok").Add(float64(ok))
 	p.metrics.Exports.WithLabelValues("dup").Add(float64(dup))
 	p.metrics.DupDetected.Add(float64(dup))

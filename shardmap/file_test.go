@@ -272,3 +272,29 @@ func killChild(path string) {
 	}
 	wg.Wait()
 }
+
+// TestFilesSetAsideAreKept: a second file that can't be used does not take the first one's name; beyond eight, the last name is used again.
+func TestFilesSetAsideAreKept(t *testing.T) {
+	r := newFileRig(t)
+	var names []string
+	for i := range 10 {
+		r.kill()
+		if err := os.WriteFile(r.fc.Path, fmt.Appendf(nil, "not counters %d", i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.open()
+		if r.rep.SetAside == "" || r.rep.KeptAs == "" {
+			t.Fatalf("file %d: %+v", i, r.rep)
+		}
+		names = append(names, strings.TrimPrefix(r.rep.KeptAs, r.fc.Path))
+		if b, err := os.ReadFile(r.rep.KeptAs); err != nil || string(b) != fmt.Sprintf("not counters %d", i) {
+			t.Errorf("file %d: got %q, %v", i, b, err)
+		}
+	}
+	if got, want := strings.Join(names, " "), ".bad .bad.1 .bad.2 .bad.3 .bad.4 .bad.5 .bad.6 .bad.7 .bad.7 .bad.7"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if b, err := os.ReadFile(r.fc.Path + ".bad"); err != nil || string(b) != "not counters 0" {
+		t.Errorf("the first: got %q, %v", b, err)
+	}
+}

@@ -46,7 +46,7 @@ type FileCommit struct {
 
 // FileConfig names a counter file and what it must fit.
 type FileConfig struct {
-	Path       string // on a tmpfs; beside it Path.tmp, Path.lock and, for a file set aside, Path.bad
+	Path       string // on a tmpfs; beside it Path.tmp, Path.lock and, for files set aside, Path.bad, Path.bad.1 to .7
 	Writer     [16]byte
 	Commit     FileCommit
 	Dimensions []string // by number; rows of the file are renumbered by name
@@ -62,6 +62,7 @@ type FileConfig struct {
 type FileReport struct {
 	Found     bool   // there was a file
 	SetAside  string // not empty: why it could not be used; its open units are lost, how many is unknown
+	KeptAs    string // the name that it was set aside as
 	Rows      int    // rows with open units taken over
 	Units     U128   // these units
 	BadSlots  int    // slots torn or without a key that held units

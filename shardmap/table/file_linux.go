@@ -104,13 +104,29 @@ func (c *Core) takeOver(fc *FileConfig, rep *FileReport) ([]fileRow, error) {
 	}
 	if why != "" {
 		rep.SetAside = why
-		if err := os.Rename(fc.Path, fc.Path+".bad"); err != nil {
+		rep.KeptAs = badName(fc.Path)
+		if err := os.Rename(fc.Path, rep.KeptAs); err != nil {
 			return nil, fmt.Errorf("accounting/shardmap: counter file: %w", err)
 		}
 		return nil, nil
 	}
 	rep.Committed = f.committed
 	return f.rows(c, fc, rep)
+}
+
+// mostBad is how many files set aside are kept: they are memory. The last name is used again, so that the first ones stay.
+const mostBad = 8
+
+// badName returns the name for a file set aside: path.bad, then path.bad.1 and so on.
+func badName(path string) string {
+	name := path + ".bad"
+	for i := 1; i < mostBad; i++ {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		name = fmt.Sprintf("%s.bad.%d", path, i)
+	}
+	return name
 }
 
 func openFound(path string) (f *found, why string, err error) {
