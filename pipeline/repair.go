@@ -167,6 +167,9 @@ func askTip(ctx context.Context, t export.Tipper, name export.Stream) (a tip) {
 		return tip{err: err}
 	}
 	a.seq, a.digest, a.ok, a.err = t.Tip(ctx, name)
+	if a.err == nil && a.ok && a.seq > canon.MaxSeq {
+		a.err = fmt.Errorf("accounting: Tip: got seq %d, want at most %d", a.seq, uint64(canon.MaxSeq))
+	}
 	return a
 }
 

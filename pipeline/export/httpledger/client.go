@@ -40,6 +40,10 @@ type Client struct {
 func New(address string, o Options) (*Client, error) {
 	u, err := url.Parse(address)
 	if err != nil {
+		var ue *url.Error // names the whole address, which may hold a password
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
 		return nil, fmt.Errorf("accounting/httpledger: address: %w", err)
 	}
 	if o.DialTimeout <= 0 {
@@ -65,7 +69,7 @@ func New(address string, o Options) (*Client, error) {
 		c.base = "http://ledger"
 		c.tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) }
 	default:
-		return nil, fmt.Errorf("accounting/httpledger: address: got %q, want http://host:port, https://host:port or unix:///path", address)
+		return nil, fmt.Errorf("accounting/httpledger: address: got %q, want http://host:port, https://host:port or unix:///path", u.Redacted())
 	}
 	c.http = &http.Client{Transport: c.tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
@@ -118,8 +122,8 @@ func failure(ctx context.Context, op string, status int, err error) error {
 // retryAfter reads the header of that name in seconds or as a date; at most an hour.
 func retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")
-	if s, err := strconv.ParseUint(v, 10, 32); err == nil {
-		return min(time.Duration(s)*time.Second, time.Hour)
+	if s, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(s, 3600)) * time.Second
 	}
 	if t, err := http.ParseTime(v); err == nil {
 		return max(0, min(time.Until(t), time.Hour))

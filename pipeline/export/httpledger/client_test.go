@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"sync/atomic"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,6 +165,11 @@ func TestAddresses(t *testing.T) {
 	for _, a := range []string{"", "localhost:1", "ftp://x", "http://", "unix://relative", "http://u:p@h", "http://h?q=1", "http://h:x", "nats://h"} {
 		if _, err := httpledger.New(a, httpledger.Options{}); err == nil {
 			t.Errorf("%q was taken", a)
+		}
+	}
+	for _, a := range []string{"http://u:secret@h", "nats://u:secret@h", "http://u:secret@h:x"} {
+		if _, err := httpledger.New(a, httpledger.Options{}); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: got %v, want an error without the password", a, err)
 		}
 	}
 	c, err := httpledger.New("http://127.0.0.1:1", httpledger.Options{})

@@ -173,13 +173,19 @@ func (c *Client) Tip(ctx context.Context, s export.Stream) (seq uint64, d canon.
 	if err := json.Unmarshal(b, &list); err != nil {
 		return 0, d, false, garbage("handshake", err)
 	}
+	if list == nil { // null: not even an empty list, and "none" would read as a ledger that has lost all
+		return 0, d, false, garbage("handshake", errors.New("got null, want a list of streams"))
+	}
 	if len(list) == 0 {
 		return 0, d, false, nil
 	}
 	if x := &list[0]; len(list) != 1 || x.Writer != s.Writer.String() || x.Tenant != s.Tenant.String() || x.Dimension != s.Dimension {
 		return 0, d, false, garbage("handshake", fmt.Errorf("got %d streams beginning with another one, want one or none", len(list)))
 	}
-	if seq, err = strconv.ParseUint(list[0].Tip.Seq, 10, 64); err == nil {
+	if seq, err = strconv.ParseUint(list[0].Tip.Seq, 10, 64); err == nil && seq > canon.MaxSeq {
+		err = fmt.Errorf("got tip %d, want at most %d", seq, uint64(canon.MaxSeq))
+	}
+	if err == nil {
 		d, err = canon.ParseDigest(list[0].Tip.B3)
 	}
 	if err != nil {

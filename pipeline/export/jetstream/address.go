@@ -15,7 +15,11 @@ func ParseURL(s string) (servers string, o Options, err error) {
 	for a := range strings.SplitSeq(servers, ",") {
 		u, err := url.Parse(a)
 		if err != nil || u.Scheme != "nats" && u.Scheme != "tls" || u.Host == "" {
-			return "", o, fmt.Errorf("accounting/jetstream: address: got %.100q, want nats://HOST:PORT or tls://HOST:PORT, several with commas between", a)
+			got := "one that can't be read" // it may hold a password
+			if err == nil {
+				got = fmt.Sprintf("%.100q", u.Redacted())
+			}
+			return "", o, fmt.Errorf("accounting/jetstream: address: got %s, want nats://HOST:PORT or tls://HOST:PORT, several with commas between", got)
 		}
 	}
 	values, err := url.ParseQuery(query)

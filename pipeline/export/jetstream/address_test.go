@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ron-accounting/ron-accounting/pipeline/export/jetstream"
@@ -11,6 +12,11 @@ func TestParseURL(t *testing.T) {
 		servers, o, err := jetstream.ParseURL(in)
 		if err != nil || o.Replicas != want || servers == "" || servers[len(servers)-1] == '?' {
 			t.Errorf("%s: got %q, %d replicas, %v", in, servers, o.Replicas, err)
+		}
+	}
+	for _, in := range []string{"http://u:secret@a:1", "nats://u:secret@a:x", "nats://a:1,http://u:secret@b"} {
+		if _, _, err := jetstream.ParseURL(in); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: got %v, want an error without the password", in, err)
 		}
 	}
 	for _, in := range []string{"", "http://a:1", "nats://", "nats://a:1,", "nats://a:1?replicas=0", "nats://a:1?replicas=x", "nats://a:1?replica=3", "nats://a:1?%"} {
