@@ -62,19 +62,9 @@ gate:
 gate-ci:
 	.ci/gate
 
-# What each release archives: W3, W4 and chaos at length, flame graphs, traces, the report, new baselines. VERSION=v1.2.3 HOST=name
-RELEASE_DIR = pprof/archive/$(VERSION)
+# What each release archives: VERSION=v1.2.3 HOST=name. It takes an hour; MINS=0.2 shortens its three long runs.
 release-perf:
-	@test -n "$(VERSION)" -a -n "$(HOST)" || { echo 'want make release-perf VERSION=v1.2.3 HOST=name'; exit 2; }
-	mkdir -p $(RELEASE_DIR)
-	$(GO) build -o $(RELEASE_DIR)/benchrig ./cmd/benchrig
-	$(RELEASE_DIR)/benchrig run w3 --mins $(or $(MINS),15) --json $(RELEASE_DIR)/w3.json --report $(RELEASE_DIR)/w3.html
-	$(RELEASE_DIR)/benchrig run w4 --mins $(or $(MINS),30) --json $(RELEASE_DIR)/w4.json --report $(RELEASE_DIR)/w4.html
-	$(RELEASE_DIR)/benchrig run w4 --mins $(or $(MINS),10) --chaos 5xx=0.1-0.3,tail=0.1:200ms-800ms,fsync=2ms-8ms,outage=5s@10s --drain 5m --json $(RELEASE_DIR)/chaos.json --report $(RELEASE_DIR)/chaos.html
-	$(RELEASE_DIR)/benchrig capture cpu,heap,mutex,block --version $(VERSION) --host $(HOST) -- run all --short --quiet
-	$(RELEASE_DIR)/benchrig capture trace --out $(RELEASE_DIR)/trace -- run w1 --duration 3s --quiet
-	$(RELEASE_DIR)/benchrig gate --write-baseline testing/performance/baselines --host $(HOST)
-	rm $(RELEASE_DIR)/benchrig
+	.ci/release-perf '$(VERSION)' '$(HOST)' $(MINS)
 
 crash:
 	$(GO) run ./cmd/benchrig crash --iterations 1000

@@ -13,7 +13,7 @@ import (
 )
 
 // TestPagesInABrowser renders the page and the SVG in the browser that RON_ACC_BROWSER names (a chromium) and looks at what its
-// scripts made of them. RON_ACC_SCREENSHOTS=DIR keeps pictures. CI sets both.
+// scripts made of them. RON_ACC_SCREENSHOTS=DIR keeps pictures. CI names one where the machine has it.
 func TestPagesInABrowser(t *testing.T) {
 	browser := os.Getenv("RON_ACC_BROWSER")
 	if browser == "" {

@@ -64,10 +64,11 @@
   function render() {
     var g = graphs[state.g], nodes = built[state.g], by = state.by, root = nodes[0], z = nodes[state.zoom] || root;
     if (!(z[by] > 0)) { z = root; state.zoom = 0; }
-    var width = chart.clientWidth, depth = 0, out = document.createDocumentFragment();
+    // Shares of the width, so that a page that is printed narrower or wider than it was shown keeps its shape.
+    var width = chart.clientWidth || 1, depth = 0, out = document.createDocumentFragment();
     function draw(n, x, w, cls) {
       var d = el("div", "fr" + cls + (w < 30 ? " thin" : ""), w < 30 ? "" : short(n.name));
-      d.style.cssText = "left:" + x.toFixed(2) + "px;width:" + w.toFixed(2) + "px;top:" + n.depth * ROW + "px;background:" + n.color;
+      d.style.cssText = "left:" + (100 * x / width).toFixed(3) + "%;width:" + (100 * w / width).toFixed(3) + "%;top:" + n.depth * ROW + "px;background:" + n.color;
       d.dataset.i = n.i;
       if (w >= 30) { d.tabIndex = 0; d.setAttribute("role", "button"); d.setAttribute("aria-label", describe(n).replace(/\n/g, ", ")); }
       if (state.re && state.re.test(n.name)) d.classList.add("m");

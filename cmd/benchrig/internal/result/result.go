@@ -34,7 +34,7 @@ type Result struct {
 	Pass         bool           `json:"pass"`
 	Refused      *Refusals      `json:"refused,omitempty"`
 	Notes        []string       `json:"notes,omitempty"`
-	Series       []Point        `json:"series"` // one a second
+	Series       []Point        `json:"series"` // one a second; in a run of more than 600 seconds one each 2, 4, 8, …
 }
 
 // Rate is in rows a second. Offered is 0 for --rate max.
@@ -161,7 +161,7 @@ func Round(v float64) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// Point is one second of a run.
+// Point is one second of a run, or as many as the series says.
 type Point struct {
 	T        float64 `json:"t"` // seconds from the start
 	Rate     float64 `json:"rate"`

@@ -22,6 +22,7 @@ type meter struct {
 	total    *load.Sample
 	perSlice *hdrhistogram.Histogram // nanoseconds of CPU time of sealing a slice
 	memory   []proc.Memory
+	series   series
 	walPeak  float64
 }
 
@@ -82,10 +83,10 @@ func (m *meter) tick(l *load.Load, full bool) {
 	latency := result.Of(m.second.Batch, batch)
 	p.RecordNS = latency.Mean
 	m.last = now
-	if !full && len(m.s.res.Series) > 0 {
+	if !full && len(m.series.points) > 0 {
 		return
 	}
-	m.s.res.Series = append(m.s.res.Series, p)
+	m.series.add(p)
 	m.s.hooks.Tick(View{
 		Point: p, Workload: m.s.set.Spec.Name, Length: m.s.set.Duration, Rows: m.total.Rows,
 		Record: latency, Lag: result.Of(m.second.Lag, 1e3),
@@ -111,7 +112,7 @@ func (m *meter) sealed(now *reading, metrics scrape) {
 // collect enters the run's figures once the recorder is closed.
 func (s *session) collect(l *load.Load) {
 	r, m := s.res, s.meter
-	r.Record.Count = m.total.Rows
+	r.Record.Count, r.Series = m.total.Rows, m.series.points
 	r.Record.Latency, r.Record.Lag = result.Of(m.total.Batch, batch), result.Of(m.total.Lag, 1e3)
 	r.Record.Rejected = l.Rejected()
 	r.Export.Latency = result.Of(s.exports.close(), 1e6)
