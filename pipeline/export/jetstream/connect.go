@@ -73,7 +73,8 @@ type Exporter struct {
 	js js.JetStream
 
 	greeting sync.Mutex
-	greeted  atomic.Bool // the server was checked
+	greeted  atomic.Bool           // the server was checked
+	told     atomic.Pointer[error] // what the server said beside its answers, since the last ack: no authorization, no permission
 
 	mu     sync.Mutex
 	parts  map[string]js.Stream // verified, by name
@@ -84,14 +85,20 @@ type Exporter struct {
 // It fails with the network's error, ErrMaxPayload or ErrUnsafeStream. Later losses of the connection mend themselves.
 func Connect(ctx context.Context, url string, o Options) (*Exporter, error) {
 	o.setDefaults()
-	opts := append([]nats.Option{nats.Name("ron-accounting"), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
+	e := &Exporter{o: o, parts: make(map[string]js.Stream), chains: make(map[export.Stream]*chain)}
+	// The client would give up for good when it is refused twice; credentials are mended while the service runs.
+	opts := append([]nats.Option{nats.IgnoreAuthErrorAbort(), nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+		if s == nil {
+			e.told.Store(&err)
+		}
+	}), nats.Name("ron-accounting"), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond), nats.ReconnectBufSize(-1), nats.Timeout(o.Timeout),
 		nats.RetryOnFailedConnect(o.Later)}, o.NATS...)
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("accounting/jetstream: connect: %w", err)
 	}
-	e := &Exporter{o: o, nc: nc, parts: make(map[string]js.Stream), chains: make(map[export.Stream]*chain)}
+	e.nc = nc
 	// A future that is given up with its context is forgotten by nats.go after this long.
 	if e.js, err = js.New(nc, js.WithPublishAsyncMaxPending(1<<16), js.WithPublishAsyncTimeout(30*time.Second)); err == nil && (!o.Later || nc.IsConnected()) {
 		c, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -113,7 +120,11 @@ func (e *Exporter) greet(ctx context.Context) error {
 	e.greeting.Lock()
 	defer e.greeting.Unlock()
 	if !e.nc.IsConnected() {
-		return &export.RemoteError{Op: "handshake", Err: fmt.Errorf("no server answers yet: %w", nats.ErrNoServers)}
+		why := e.nc.LastError()
+		if why == nil {
+			why = nats.ErrNoServers
+		}
+		return &export.RemoteError{Op: "handshake", Err: fmt.Errorf("no server has taken the connection yet: %w", why)}
 	}
 	if got, want := e.nc.MaxPayload(), int64(e.o.MaxSliceBytes+headroom); got < want {
 		return fmt.Errorf("%w: got %d, want at least %d (a slice of %d bytes and its headers)", ErrMaxPayload, got, want, e.o.MaxSliceBytes)
@@ -231,6 +242,8 @@ func (e *Exporter) verify(c js.StreamConfig, part string) error {
 	check(c.MaxMsgs <= 0, "no maximum of messages", c.MaxMsgs)
 	check(c.MaxMsgsPerSubject <= 0, "no maximum per subject", c.MaxMsgsPerSubject)
 	check(c.MaxMsgSize <= 0 || int(c.MaxMsgSize) >= e.o.MaxSliceBytes+headroom, "room for a slice in max_msg_size", c.MaxMsgSize)
+	check(c.PersistMode == js.DefaultPersistMode, "the default persist mode", c.PersistMode)
+	check(c.SubjectTransform == nil, "no subject transform", "one")
 	check(!c.NoAck, "acks", "no_ack")
 	check(!c.Sealed, "not sealed", c.Sealed)
 	check(c.Mirror == nil && len(c.Sources) == 0, "no mirror, no sources", "some")

@@ -19,7 +19,7 @@
 // # What is required of the broker
 //
 // Connect refuses a month whose stream could lose or forget: File storage, limits retention, discard new, deny delete and
-// purge, no maximum age, count or count per subject, no rollup, no direct reads, acks on, at least Options.Replicas.
+// purge, no maximum age, count or count per subject, no rollup, no direct reads, no subject transform, the default persist mode, acks on, at least Options.Replicas.
 // The server's sync_interval can't be seen from a client: set it to "always", or acked slices die in a power cut.
 //
 // # Limits

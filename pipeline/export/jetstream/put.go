@@ -51,7 +51,7 @@ type run struct {
 func (e *Exporter) PutBatch(ctx context.Context, slices []canon.SealedSlice) []export.Result {
 	out := make([]export.Result, len(slices))
 	if err := e.greet(ctx); err != nil {
-		err = classify(ctx, "handshake", err)
+		err = e.classify(ctx, "handshake", err)
 		for i := range out {
 			out[i].Err = err
 		}
@@ -86,7 +86,7 @@ func (e *Exporter) round(ctx context.Context, runs []*run, slices []canon.Sealed
 		ack, err := e.begin(ctx, r, s)
 		switch {
 		case err != nil:
-			r.fail(out, classifyPut(ctx, err))
+			r.fail(out, e.classifyPut(ctx, err))
 		case ack != 0:
 			r.answer(out, ack)
 		}
@@ -115,11 +115,11 @@ func (r *run) fail(out []export.Result, err error) {
 	r.items = nil
 }
 
-func classifyPut(ctx context.Context, err error) error {
+func (e *Exporter) classifyPut(ctx context.Context, err error) error {
 	if errors.Is(err, export.ErrGap) || errors.Is(err, export.ErrConflict) {
 		return err
 	}
-	return classify(ctx, "put", err)
+	return e.classify(ctx, "put", err)
 }
 
 // readers bounds the questions for tips that are under way at once: after a start every chain has one.
@@ -233,6 +233,7 @@ func (e *Exporter) end(ctx context.Context, r *run, s *canon.SealedSlice, out []
 	r.future = nil
 	select {
 	case a := <-f.Ok():
+		e.told.Store(nil)
 		h := s.Head()
 		part := partOf(&h)
 		if a.Stream != namePrefix+part {
@@ -249,6 +250,9 @@ func (e *Exporter) end(ctx context.Context, r *run, s *canon.SealedSlice, out []
 		r.answer(out, export.AckOK)
 	case err := <-f.Err():
 		r.c.known = false
+		if errors.Is(err, js.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
+			e.forget() // nobody listens on the subject: the part may be gone
+		}
 		var api *js.APIError
 		if errors.As(err, &api) && r.tried < tries {
 			switch api.ErrorCode {
@@ -266,10 +270,10 @@ func (e *Exporter) end(ctx context.Context, r *run, s *canon.SealedSlice, out []
 				e.forget()
 			}
 		}
-		r.fail(out, classify(ctx, "put", err))
+		r.fail(out, e.classify(ctx, "put", err))
 	case <-ctx.Done():
 		r.c.known = false
-		r.fail(out, classify(ctx, "put", ctx.Err()))
+		r.fail(out, e.classify(ctx, "put", ctx.Err()))
 	}
 }
 

@@ -39,7 +39,7 @@ func (e *Exporter) Tip(ctx context.Context, s export.Stream) (seq uint64, d cano
 		c, err = e.readTip(ctx, s)
 	}
 	if err != nil {
-		return 0, d, false, classify(ctx, "handshake", err)
+		return 0, d, false, e.classify(ctx, "handshake", err)
 	}
 	return c.seq, c.digest, c.held, nil
 }
@@ -144,7 +144,15 @@ func (e *Exporter) find(ctx context.Context, s export.Stream, seq uint64, d cano
 	return false, nil
 }
 
-// classify gives an error its kind.
+// classify gives an error its kind, and says what else the server has told: it answers a publication without permission by nothing at all.
+func (e *Exporter) classify(ctx context.Context, op string, err error) error {
+	err = classify(ctx, op, err)
+	if told := e.told.Load(); told != nil {
+		return fmt.Errorf("%w: %w", err, *told)
+	}
+	return err
+}
+
 func classify(ctx context.Context, op string, err error) error {
 	var api *js.APIError
 	var remote *export.RemoteError

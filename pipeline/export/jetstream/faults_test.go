@@ -1,0 +1,140 @@
+package jetstream_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ron-accounting/ron-accounting/pipeline/export"
+	"github.com/ron-accounting/ron-accounting/pipeline/export/exporttest"
+	"github.com/ron-accounting/ron-accounting/pipeline/export/jetstream"
+)
+
+// TestRefusedWhileRunning: a broker that begins to refuse the credentials, or has refused them from the start, is told as that, and taken again when
+// it accepts them.
+func TestRefusedWhileRunning(t *testing.T) {
+	for _, first := range []string{"secret", "another"} {
+		port := freePort(t)
+		with := func(pw string) func(*server.Options) {
+			return func(o *server.Options) { o.Port, o.Username, o.Password = port, "writer", pw }
+		}
+		srv := broker(t, with(first))
+		e, err := jetstream.Connect(context.Background(), srv.ClientURL(), jetstream.Options{Later: true, NATS: []nats.Option{nats.UserInfo("writer", "secret")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		c := exporttest.NewChain(exporttest.Stream("auth", 0), 2)
+		if first == "secret" {
+			if _, err := e.Put(context.Background(), c.Next()); err != nil {
+				t.Fatal(err)
+			}
+			srv.Shutdown()
+			srv.WaitForShutdown()
+			srv = broker(t, with("another"))
+		}
+		s := exporttest.NewChain(exporttest.Stream("auth", 1), 2).Next()
+		eventually(t, func() bool { // the client is refused twice before a client of its own mind gives up
+			_, err := e.Put(context.Background(), s)
+			var remote *export.RemoteError
+			return errors.As(err, &remote) && errors.Is(err, nats.ErrAuthorization)
+		})
+		time.Sleep(500 * time.Millisecond)
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		broker(t, with("secret"))
+		eventually(t, func() bool { a, _ := e.Put(context.Background(), s); return a == export.AckOK })
+	}
+}
+
+// TestNoPermission: the server does not answer what it does not permit; the error says so all the same.
+func TestNoPermission(t *testing.T) {
+	srv := broker(t, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "w", Password: "p", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"u.>"}}}}}
+	})
+	e, err := jetstream.Connect(context.Background(), srv.ClientURL(), jetstream.Options{NATS: []nats.Option{nats.UserInfo("w", "p")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err = e.Put(ctx, exporttest.NewChain(exporttest.Stream("perm", 1), 2).Next())
+	if !errors.Is(err, export.ErrTimeout) || !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("got %v, want a timeout that names the permission", err)
+	}
+}
+
+// TestDeletedPart: an exporter whose month was deleted behind its back makes it anew for new chains, and tells the old ones that they are broken.
+func TestDeletedPart(t *testing.T) {
+	srv := broker(t, nil)
+	e, err := jetstream.Connect(context.Background(), srv.ClientURL(), jetstream.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for i := range 8 { // in every part
+		if _, err := e.Put(context.Background(), exporttest.NewChain(exporttest.Stream("del", i), 2).Next()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := dial(t, srv)
+	for n := range j.StreamNames(context.Background()).Name() {
+		if err := j.DeleteStream(context.Background(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 8 {
+		s := exporttest.NewChain(exporttest.Stream("del", 8+i), 2).Next()
+		eventually(t, func() bool { a, _ := e.Put(context.Background(), s); return a == export.AckOK })
+	}
+	second := exporttest.NewChain(exporttest.Stream("del", 0), 2).Take(2)[1]
+	eventually(t, func() bool { _, err := e.Put(context.Background(), second); return errors.Is(err, export.ErrGap) })
+}
+
+// TestEverySettingIsVerified: each setting by which a stream could lose or hide an acked slice is refused by itself.
+func TestEverySettingIsVerified(t *testing.T) {
+	srv := broker(t, nil)
+	j := dial(t, srv)
+	part := month + "-0"
+	for name, edit := range map[string]func(*js.StreamConfig){
+		"":             func(*js.StreamConfig) {},
+		"persist mode": func(c *js.StreamConfig) { c.PersistMode = js.AsyncPersistMode },
+		"subject transform": func(c *js.StreamConfig) {
+			c.SubjectTransform = &js.SubjectTransformConfig{Source: "u.>", Destination: "x.>"}
+		},
+		"memory":      func(c *js.StreamConfig) { c.Storage = js.MemoryStorage },
+		"discard":     func(c *js.StreamConfig) { c.Discard = js.DiscardOld },
+		"delete":      func(c *js.StreamConfig) { c.DenyDelete = false },
+		"purge":       func(c *js.StreamConfig) { c.DenyPurge = false },
+		"retention":   func(c *js.StreamConfig) { c.Retention = js.InterestPolicy },
+		"direct":      func(c *js.StreamConfig) { c.AllowDirect = true },
+		"age":         func(c *js.StreamConfig) { c.MaxAge = 1000 * time.Hour },
+		"messages":    func(c *js.StreamConfig) { c.MaxMsgs = 1e9 },
+		"per subject": func(c *js.StreamConfig) { c.MaxMsgsPerSubject = 1e6 },
+		"size":        func(c *js.StreamConfig) { c.MaxMsgSize = 1 << 20 },
+		"no ack":      func(c *js.StreamConfig) { c.NoAck = true },
+		"subjects":    func(c *js.StreamConfig) { c.Subjects = append(c.Subjects, "v.>") },
+	} {
+		c := js.StreamConfig{Name: "RON_" + part, Subjects: []string{"u.*.*.*." + part}, Storage: js.FileStorage, Discard: js.DiscardNew, DenyDelete: true, DenyPurge: true}
+		edit(&c)
+		if _, err := j.CreateStream(context.Background(), c); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		e, err := jetstream.Connect(context.Background(), srv.ClientURL(), jetstream.Options{})
+		if err == nil {
+			_ = e.Close()
+		}
+		if errors.Is(err, jetstream.ErrUnsafeStream) != (name != "") {
+			t.Errorf("%q: got %v", name, err)
+		}
+		if err := j.DeleteStream(context.Background(), c.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
