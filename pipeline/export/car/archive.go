@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -228,6 +230,13 @@ func (a *Archive) recoverFile(name string) (err error) {
 		return nil
 	})
 	a.w.size = good
+	if errors.Is(err, errTorn) {
+		if hidden, rerr := holdsSlice(f, good); rerr != nil {
+			return fmt.Errorf("accounting/car: %s: %w", name, rerr)
+		} else if hidden {
+			err = fmt.Errorf("%w: got a length beyond the end, with whole slices behind it", ErrFormat)
+		}
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -260,14 +269,18 @@ func (a *Archive) recoverFile(name string) (err error) {
 	return nil
 }
 
-// keep copies what is behind the good part to name.damaged.
+// keep copies what is behind the good part to name.damaged, name.damaged.1, …
 func (a *Archive) keep(name string, good, size int64) error {
 	from, err := a.o.FS.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	to, err := a.o.FS.OpenFile(name+".damaged", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	aside := name + ".damaged"
+	to, err := vfs.Create(a.o.FS, aside, 0o600)
+	for n := 1; errors.Is(err, fs.ErrExist); n++ { // an earlier damage stands there
+		to, err = vfs.Create(a.o.FS, aside+"."+strconv.Itoa(n), 0o600)
+	}
 	if err != nil {
 		return err
 	}

@@ -223,6 +223,37 @@ func TestEveryBitFlipped(t *testing.T) {
 	}
 }
 
+// A length that was flipped to reach beyond the end is no torn write: what it would swallow is kept, beside what was kept before.
+func TestFlippedLengthIsNoTornEnd(t *testing.T) {
+	slices := exporttest.NewChain(exporttest.Stream("length", 0), 1).Take(6)
+	whole, ends := file(slices)
+	for at := range slices { // whose length is damaged
+		dir := t.TempDir()
+		name := filepath.Join(dir, "00000001.car")
+		for range 2 {
+			b := bytes.Clone(whole)
+			start := car.SizeHeader()
+			if at > 0 {
+				start = ends[at-1]
+			}
+			b[start+1] |= 0x40 // the upper byte of two
+			write(t, name, b)
+			a := open(t, car.Options{Dir: dir})
+			if r := a.Recovered(); r.Slices != at || r.TornBytes != 0 || r.DamagedBytes != int64(len(whole)-start) {
+				t.Fatalf("length of slice %d: recovered %+v, want %d slices and %d bytes set aside", at, r, at, len(whole)-start)
+			}
+			if err := a.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, suffix := range []string{".damaged", ".damaged.1"} {
+			if got, err := os.ReadFile(name + suffix); err != nil || !bytes.HasSuffix(whole, got[2:]) || len(got) == 0 {
+				t.Fatalf("length of slice %d: %s: %v, %d bytes", at, suffix, err, len(got))
+			}
+		}
+	}
+}
+
 func TestRotation(t *testing.T) {
 	dir := t.TempDir()
 	a := open(t, car.Options{Dir: dir, MaxFileBytes: 2 << 20, Monthly: true})

@@ -22,8 +22,9 @@
 // # Recovery
 //
 // Open reads every file, checks each block's digest and walks each chain. A section that ends early at the end of a file is a torn
-// write: cut off and counted (Recovered). A block whose bytes do not have its digest, or a section that is none, is damage: what
-// follows in that file can't be trusted to be framed; it is moved to NAME.damaged and counted, never deleted. If that breaks a
+// write: cut off and counted (Recovered). A block whose bytes do not have its digest, a section that is none, or one that seems to end early and has
+// a whole slice in it or behind it, is damage: what follows in that file can't be trusted to be framed; it is moved to NAME.damaged (then
+// NAME.damaged.1, …) and counted, never deleted. If that breaks a
 // chain Open fails with ErrDamaged, naming where.
 //
 // # Limits

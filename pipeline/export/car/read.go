@@ -2,6 +2,8 @@ package car
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -101,6 +103,43 @@ func walk(f vfs.File, fn func(at int64, s canon.SealedSlice) error) (good int64,
 			return good, fmt.Errorf("offset %d: %w", good, err)
 		}
 	}
+}
+
+// holdsSlice reports whether a whole slice stands behind offset at, where a section claims to be longer than what is left: a torn write leaves
+// none, a damaged length does.
+func holdsSlice(f vfs.File, at int64) (bool, error) {
+	size, err := f.Size()
+	if err != nil {
+		return false, err
+	}
+	b := make([]byte, min(size-at, int64(maxSection)+4))
+	if _, err := f.ReadAt(b, at); err != nil && err != io.EOF {
+		return false, err
+	}
+	for i := bytes.Index(b, []byte(cidPrefix)); i >= 0; {
+		rest := b[i:]
+		lengths := []int{len(rest)} // the last one has nothing behind it
+		for k := 1; k <= min(i, 4); k++ {
+			if n, used := binary.Uvarint(b[i-k : i]); used == k && n <= uint64(len(rest)) {
+				lengths = append(lengths, int(n))
+			}
+		}
+		for _, n := range lengths {
+			if n < cidSize {
+				continue
+			}
+			v, err := canon.View(rest[cidSize:n])
+			if d := v.Digest(); err == nil && string(d[:]) == string(rest[len(cidPrefix):cidSize]) {
+				return true, nil
+			}
+		}
+		next := bytes.Index(rest[1:], []byte(cidPrefix))
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return false, nil
 }
 
 // list returns the numbers of the archive's files, ascending.
