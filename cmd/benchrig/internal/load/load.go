@@ -21,7 +21,7 @@ type Options struct {
 type Load struct {
 	opt       Options
 	producers []*producer
-	shared    []uint64 // totals by key number that all producers add to; nil where each has its own
+	shared    *totals // all producers add to them; nil where each has its own
 	spare     []*Sample
 	started   time.Time
 	ended     atomic.Int64 // nanoseconds from start to the end of the last producer; 0 while running
@@ -33,11 +33,11 @@ func Start(ctx context.Context, opt Options, target Target) *Load {
 	l := &Load{opt: opt, done: make(chan struct{})}
 	stop := new(atomic.Bool)
 	if !opt.Max { // at a given rate the lines hardly meet, and memory is measured, too
-		l.shared = make([]uint64, opt.Spec.Total())
+		l.shared = newTotals(opt.Spec.Total())
 	}
 	for i := range opt.Producers {
-		own := l.shared
-		if own == nil {
+		var own []uint64
+		if opt.Max {
 			own = make([]uint64, opt.Spec.Total())
 		}
 		l.producers = append(l.producers, &producer{
@@ -45,7 +45,7 @@ func Start(ctx context.Context, opt Options, target Target) *Load {
 			spec:  opt.Spec,
 			first: uint64(i), step: uint64(opt.Producers),
 			max: opt.Max, stop: stop,
-			totals: own, shared: l.shared != nil && opt.Producers > 1,
+			totals: own, shared: l.shared,
 			errors: map[string]uint64{},
 			sample: NewSample(),
 		})
@@ -95,10 +95,10 @@ func (l *Load) Take(into *Sample) {
 
 // Totals returns the units accepted per key number, summed over the producers. Only after Done; it is the caller's then.
 func (l *Load) Totals() []uint64 {
-	if l.shared != nil {
-		return l.shared
-	}
 	sum := make([]uint64, l.opt.Spec.Total())
+	if l.shared != nil {
+		l.shared.addTo(sum)
+	}
 	for _, p := range l.producers {
 		for i, u := range p.totals {
 			sum[i] += u

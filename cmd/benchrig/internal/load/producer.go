@@ -52,7 +52,7 @@ func (s *Sample) Reset() {
 	s.Lag.Reset()
 }
 
-// producer is one goroutine's share of the load. totals (unless shared) and errors are its own until it ends;
+// producer is one goroutine's share of the load. totals and errors are its own until it ends;
 // sample is swapped by the reader under mu.
 type producer struct {
 	gen    *workload.Generator
@@ -61,8 +61,8 @@ type producer struct {
 	step   uint64 // how many producers share the rows
 	max    bool   // no schedule: as fast as the target takes it
 	stop   *atomic.Bool
-	totals []uint64 // by key number: what the target accepted
-	shared bool     // others add to totals as well
+	totals []uint64 // by key number: what the target accepted; where shared is nil
+	shared *totals
 	errors map[string]uint64
 
 	mu     sync.Mutex
@@ -128,9 +128,9 @@ func (p *producer) account(b *workload.Batch, took, lag time.Duration) {
 			}
 		}
 	}
-	if p.shared {
+	if p.shared != nil {
 		for i := range b.N {
-			atomic.AddUint64(&p.totals[b.Index[i]], b.Incs[i])
+			p.shared.add(b.Index[i], b.Incs[i])
 		}
 	} else {
 		for i := range b.N {

@@ -28,7 +28,7 @@ var levels = []level{
 	{"ordering_wait_p99_ms", "ms", 50, 80, func(r *Result) float64 { return r.OrderingWait.P99 }, true},
 	{"dup_rate", "%", 0.5, 0.5, func(r *Result) float64 { return percent(r.Export.Dup, r.Export.OK) }, true},
 	{"cpu_core_percent", "% at 50k rows/s", 35, 45, ratedCPU, false},
-	{"rss_steady_mib", "MiB", 96, 160, func(r *Result) float64 { return r.RSS.Steady }, false},
+	{"rss_steady_mib", "MiB", 96, 160, func(r *Result) float64 { return r.RSS.Steady }, true}, // what an outage keeps waiting is kept
 	{"error_rate", "%", 0.1, 0.1, errorRate, true},
 	{"reject_rate", "%", 1, 1, rejectRate, false},
 	{"degraded_longest_s", "s", 30, 30, func(r *Result) float64 { return r.Degraded.Longest }, false},

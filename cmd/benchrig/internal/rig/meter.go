@@ -116,6 +116,9 @@ func (s *session) collect(l *load.Load) {
 	r.Record.Latency, r.Record.Lag = result.Of(m.total.Batch, batch), result.Of(m.total.Lag, 1e3)
 	r.Record.Rejected = l.Rejected()
 	r.Export.Latency = result.Of(s.exports.close(), 1e6)
+	if n := s.exports.events.Dropped(); n > 0 {
+		s.note("%d seals and acks were not heard of in time: the latencies of their slices are not in the figures", n)
+	}
 	if metrics, err := gather(s.registry); err == nil {
 		var last reading
 		m.sealed(&last, metrics)

@@ -43,7 +43,7 @@ func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
 	}
 	undo = append(undo, s.sink.close)
 
-	events := accounting.NewEvents(eventCapacity)
+	events := accounting.NewEvents(eventCapacity(s.set.Spec.Streams()))
 	opt := s.options(events)
 	if s.rec, err = accounting.Open(opt); err != nil {
 		return nil, err

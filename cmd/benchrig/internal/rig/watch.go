@@ -10,8 +10,8 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 )
 
-// eventCapacity holds the events of a window of some thousand streams until they are read.
-const eventCapacity = 1 << 13
+// eventCapacity holds the events of a window until they are read: a seal commits all its streams at once.
+func eventCapacity(streams int) int { return min(1<<15, max(256, streams+streams/4)) }
 
 // exports measures each slice's way from the commit to the first ack, by the recorder's events.
 type exports struct {
