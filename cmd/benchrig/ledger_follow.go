@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +36,7 @@ interrupted. What the ledger holds already is a duplicate, so it may be begun an
 				return err
 			}
 			defer func() { err = errors.Join(err, l.Close()) }()
-			got, err := jetstream.Follow(cmd.Context(), servers, o, l, jetstream.FollowOptions{Once: once})
+			got, err := jetstream.Follow(cmd.Context(), servers, o, l, jetstream.FollowOptions{Once: once, OnError: sayOnce(cmd.ErrOrStderr())})
 			fmt.Fprintf(cmd.OutOrStdout(), "read %d slices, stored %d, %d duplicates\n", got.Read, got.Stored, got.Duplicates)
 			if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 				return nil // interrupted: what was read is stored
@@ -46,4 +47,19 @@ interrupted. What the ledger holds already is a duplicate, so it may be begun an
 	cmd.Flags().StringVar(&file, "file", "", "the ledger's file; made where it does not exist")
 	cmd.Flags().BoolVar(&once, "once", false, "end when everything that is there has been read")
 	return cmd
+}
+
+// sayOnce prints each error when it first comes, and when it is over.
+func sayOnce(w io.Writer) func(error) {
+	last := ""
+	return func(err error) {
+		switch {
+		case err != nil && err.Error() != last:
+			last = err.Error()
+			fmt.Fprintf(w, "trying again: %v\n", err)
+		case err == nil && last != "":
+			last = ""
+			fmt.Fprintln(w, "well again")
+		}
+	}
 }

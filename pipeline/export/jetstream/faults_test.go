@@ -10,9 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 	js "github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/exporttest"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/jetstream"
+	"github.com/ron-accounting/ron-accounting/pipeline/export/memory"
 )
 
 // TestRefusedWhileRunning: a broker that begins to refuse the credentials, or has refused them from the start, is told as that, and taken again when
@@ -136,5 +138,54 @@ func TestEverySettingIsVerified(t *testing.T) {
 		if err := j.DeleteStream(context.Background(), c.Name); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// failing is a destination that takes nothing.
+type failing struct{ err error }
+
+func (f failing) Put(context.Context, canon.SealedSlice) (export.Ack, error) { return 0, f.err }
+
+func (f failing) PutBatch(_ context.Context, b []canon.SealedSlice) []export.Result {
+	out := make([]export.Result, len(b))
+	for i := range out {
+		out[i].Err = f.err
+	}
+	return out
+}
+
+// TestFollowSaysWhatFails: a destination that takes nothing ends Follow with its error; a broker that turns unsafe is waited for, and told.
+func TestFollowSaysWhatFails(t *testing.T) {
+	srv := broker(t, nil)
+	e, err := jetstream.Connect(context.Background(), srv.ClientURL(), jetstream.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, err := e.Put(context.Background(), exporttest.NewChain(exporttest.Stream("follow", 0), 2).Next()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	full := errors.New("the disk is full")
+	if _, err := jetstream.Follow(ctx, srv.ClientURL(), jetstream.Options{}, failing{full}, jetstream.FollowOptions{Poll: time.Millisecond}); !errors.Is(err, full) {
+		t.Errorf("got %v, want the destination's error", err)
+	}
+	l := memory.New(memory.Options{})
+	j, told := dial(t, srv), error(nil)
+	_, err = jetstream.Follow(ctx, srv.ClientURL(), jetstream.Options{}, l, jetstream.FollowOptions{Poll: time.Millisecond,
+		OnBatch: func(jetstream.Followed) {
+			c := js.StreamConfig{Name: "RON_202401-0", Subjects: []string{"u.*.*.*.202401-0"}, MaxAge: time.Hour}
+			if _, err := j.CreateStream(ctx, c); err != nil {
+				t.Error(err)
+			}
+		},
+		OnError: func(err error) {
+			if told = err; err != nil {
+				cancel()
+			}
+		}})
+	if !errors.Is(err, context.Canceled) || !errors.Is(told, jetstream.ErrUnsafeStream) {
+		t.Errorf("got %v, told %v, want to be told of the unsafe stream", err, told)
 	}
 }

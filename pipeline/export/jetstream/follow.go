@@ -20,6 +20,7 @@ type FollowOptions struct {
 	Poll    time.Duration // between looks for new messages; 250 ms
 	Batch   int           // messages of one put; 500
 	OnBatch func(Followed)
+	OnError func(error) // of each look that failed, where Follow goes on; nil again after one that did not
 }
 
 // Followed counts what Follow did since it began.
@@ -28,9 +29,13 @@ type Followed struct{ Read, Stored, Duplicates uint64 }
 // errBehind: a slice's predecessor has not been read yet; it may stand in another month.
 var errBehind = errors.New("behind")
 
+// errDst: the destination failed; it is the follower's own, and nobody else will say so.
+var errDst = errors.New("the destination")
+
 // Follow reads the slices of every chain and month from JetStream and puts them into dst, each chain in order, which checks
 // the chains; what dst holds already is a duplicate. It keeps no position of its own: begun anew it reads from the
-// start. It ends with the context's error; with dst's refusal, where a chain is broken or forked; or with the error of what lasted.
+// start. It ends with the context's error; with dst's refusal, where a chain is broken or forked; with dst's failure, where three
+// looks in a row brought nothing else; and with Once with the broker's, too. Else a broker that is away is waited for, and OnError told.
 func Follow(ctx context.Context, url string, o Options, dst export.BatchExporter, f FollowOptions) (st Followed, err error) {
 	if f.Poll <= 0 {
 		f.Poll = 250 * time.Millisecond
@@ -76,8 +81,11 @@ func Follow(ctx context.Context, url string, o Options, dst export.BatchExporter
 		if behind != nil && idle >= 3 {
 			return st, behind
 		}
-		if err != nil && f.Once && idle >= 3 {
+		if err != nil && (f.Once || errors.Is(err, errDst)) && idle >= 3 {
 			return st, err
+		}
+		if f.OnError != nil {
+			f.OnError(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -133,7 +141,7 @@ func (e *Exporter) drain(ctx context.Context, name string, from uint64, dst expo
 			case errors.Is(r.Err, export.ErrGap):
 				return seqs[i], fmt.Errorf("%w: stream %s sequence %d: %w", errBehind, name, seqs[i], r.Err)
 			case r.Err != nil:
-				return seqs[i], fmt.Errorf("accounting/jetstream: stream %s sequence %d: %w", name, seqs[i], r.Err)
+				return seqs[i], fmt.Errorf("accounting/jetstream: stream %s sequence %d: %w: %w", name, seqs[i], errDst, r.Err)
 			case r.Ack == export.AckOK:
 				st.Stored++
 			default:
