@@ -20,6 +20,7 @@ var outputs = []struct {
 	{"internal/asm/zblake3_avx512_amd64.s", amd64.BLAKE3AVX512},
 	{"internal/asm/zrows_avx512_amd64.s", amd64.RowsAVX512},
 	{"internal/asm/zblake3_avx2_amd64.s", amd64.BLAKE3AVX2},
+	{"internal/asm/zscan_avx2_amd64.s", amd64.ScanAVX2},
 	{"internal/asm/zblake3_neon_arm64.s", arm64.BLAKE3NEON},
 	{"internal/asm/zstubs_arm64.go", arm64.Stubs},
 	{"internal/asm/zstubs_amd64.go", amd64.Stubs},

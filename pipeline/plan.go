@@ -16,8 +16,8 @@ type staged struct {
 }
 
 // plan encodes what stream s has open, or leaves it to a later seal. An error means that the encoder refused what the sealer made: a fault of this package.
-func (p *Pipeline) plan(s *stream, span window, mode sealMode, nowMS uint64, open []uint64, done *outcome) error {
-	rows := p.gather(s, open)
+func (p *Pipeline) plan(s *stream, span window, mode sealMode, nowMS uint64, done *outcome) error {
+	rows := p.gather(s)
 	st := staged{stream: s, next: s.next, gap: s.gap, sealedAt: max(s.sealedAt, nowMS), windowStart: s.windowStart, windowEnd: s.windowEnd}
 	if rows == 0 && s.gap == nil {
 		if s.halted || !p.heartbeat(s, mode) {
@@ -32,7 +32,7 @@ func (p *Pipeline) plan(s *stream, span window, mode sealMode, nowMS uint64, ope
 		case p.o.Overflow == Shed && p.wal == nil && !s.halted:
 			p.shed(s, &st, need)
 		default:
-			p.keep(s, span, open, done)
+			p.keep(s, span, done)
 		}
 		return nil
 	}
@@ -55,21 +55,12 @@ func (p *Pipeline) plan(s *stream, span window, mode sealMode, nowMS uint64, ope
 }
 
 // gather fills p.s.incs with the stream's open counts, in order, and returns how many are not zero.
-func (p *Pipeline) gather(s *stream, open []uint64) (rows int) {
+func (p *Pipeline) gather(s *stream) (rows int) {
 	if cap(p.s.incs) < len(s.rows) {
 		p.s.incs = make([]uint64, len(s.rows)+len(s.rows)/4)
 	}
-	incs := p.s.incs[:len(s.rows)]
-	zero := 0
-	for i, row := range s.rows {
-		v := open[row]
-		incs[i] = v
-		if v == 0 {
-			zero++
-		}
-	}
-	p.s.incs = incs
-	return len(incs) - zero
+	p.s.incs = p.s.incs[:len(s.rows)]
+	return p.m.Gather(p.s.incs, s.rows)
 }
 
 // encode writes the gathered rows as slices of at most MaxRowsPerSlice into the current arena, chained to each other.
@@ -146,9 +137,9 @@ func (p *Pipeline) admit(s *stream, n, rows int, mode sealMode) bool {
 }
 
 // keep leaves stream s to a later seal.
-func (p *Pipeline) keep(s *stream, span window, open []uint64, done *outcome) {
-	for _, row := range s.rows {
-		if open[row] != 0 {
+func (p *Pipeline) keep(s *stream, span window, done *outcome) {
+	for i, row := range s.rows {
+		if p.s.incs[i] != 0 {
 			p.m.Keep(row)
 		}
 	}

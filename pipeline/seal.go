@@ -75,10 +75,9 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 	streams := p.adoptRows(rows)
 	p.begin(mode)
 	nowMS := uint64(max(p.o.Clock.Now().UnixMilli(), 0))
-	open := p.m.Open()
 	for i := range streams {
 		s := streams[(p.s.turn+i)%len(streams)]
-		if err := p.plan(s, span, mode, nowMS, open, &done); err != nil {
+		if err := p.plan(s, span, mode, nowMS, &done); err != nil {
 			p.giveUp(span)
 			return outcome{}, err
 		}

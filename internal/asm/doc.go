@@ -1,7 +1,8 @@
 // Package asm has the module's hand-shaped machine code: BLAKE3 kernels that
 // hash several independent chunks, or tree nodes, side by side in the lanes of
-// vector registers, and the flat driver that feeds them. Beside them are two
-// kernels that encode package canon's rows, eight at a time (rows_amd64.go).
+// vector registers, and the flat driver that feeds them. Beside them are
+// kernels that encode package canon's rows, eight at a time (rows_amd64.go), and
+// that read the counters of package shardmap (scan.go).
 //
 // # Why lanes
 //

@@ -21,6 +21,12 @@ func encodeKeysAVX512(l *rowBlocks)
 //go:noescape
 func encodeRowsAVX512(l *rowBlocks)
 
+//go:noescape
+func scanCellsAVX2(l *scanBlocks)
+
+//go:noescape
+func gatherWordsAVX2(l *gatherBlocks)
+
 // An index that is not 0 does not compile: the kernels' offsets are those of the types.
 var (
 	_ = [1]byte{}[unsafe.Offsetof(lanes{}.in)-0]
@@ -42,4 +48,20 @@ var (
 	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.count)-40]
 	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.lo)-104]
 	_ = [1]byte{}[unsafe.Offsetof(rowBlocks{}.hi)-168]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.cells)-0]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.stride)-8]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.cols)-16]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.base)-24]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.next)-32]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.open)-40]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.seen)-48]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.present)-56]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.words)-64]
+	_ = [1]byte{}[unsafe.Offsetof(scanBlocks{}.now)-72]
+	_ = [1]byte{}[unsafe.Offsetof(gatherBlocks{}.to)-0]
+	_ = [1]byte{}[unsafe.Offsetof(gatherBlocks{}.from)-8]
+	_ = [1]byte{}[unsafe.Offsetof(gatherBlocks{}.rows)-16]
+	_ = [1]byte{}[unsafe.Offsetof(gatherBlocks{}.blocks)-24]
+	_ = [1]byte{}[unsafe.Offsetof(gatherBlocks{}.limit)-32]
+	_ = [1]byte{}[unsafe.Offsetof(gatherBlocks{}.zeros)-40]
 )

@@ -23,7 +23,10 @@ func (g *Gen) cell(col int, row uint32) *uint64 {
 	return (*uint64)(unsafe.Add(g.cells, (uintptr(col)*g.stride+uintptr(row))*8))
 }
 
-// column returns a whole column of the region as a slice of g.n words.
+// columns returns all columns, one behind the other, stride words apart.
+func (g *Gen) columns() []uint64 { return unsafe.Slice((*uint64)(g.cells), int(g.stride)*(g.cols+1)) }
+
+// words returns n words of the region.
 func words(p unsafe.Pointer, n uint32) []uint64 { return unsafe.Slice((*uint64)(p), int(n)) }
 
 // array returns n values of T, which holds no pointers, at p.

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/bits"
 	"sync/atomic"
+
+	"github.com/ron-accounting/ron-accounting/internal/asm"
 )
 
 // Over is what a row's open count exceeds 2^64-1 by: units that a slice can't carry.
@@ -88,44 +90,19 @@ func (c *Core) Scan() int {
 	return int(s.scanned)
 }
 
-// scanNarrow is Scan while every value fits 63 bits: 64 slots at a time and column by column, slots without a row as well, because most
-// have one and a bit's place is slow to find. What an insert under way has counted in a slot is masked away until drain knows of the row.
-// Measured with two columns, 4096 rows: 12 µs; row by row 35.
+// scanNarrow is Scan while every value fits 63 bits: 64 slots at a time and column by column, slots without a row as well. What an insert under
+// way has counted in a slot is left out until drain knows of the row. Measured with two columns, 4096 rows: 2 µs with the kernel, 12 without.
 func (c *Core) scanNarrow() {
 	s, g := &c.sealer, c.sealer.cur
 	cols := g.cols
-	if g.usesShared.Load() != 0 {
+	if g.usesShared.Load() != 0 || cols == 0 {
 		cols++
 	}
-	now := uint16(s.sweeps)
-	var values [64]uint64
-	for i, w := range s.present {
-		if w == 0 {
-			continue
-		}
-		from := uint32(i * 64)
-		n := min(64, g.n-from)
-		v := values[:n]
-		clear(v)
-		for col := range cols {
-			cells := words(at(g.cells, (uintptr(col)*g.stride+uintptr(from))*8), n)
-			for j := range v {
-				v[j] += atomic.LoadUint64(&cells[j])
-			}
-		}
-		base, next := g.baseLo[s.epoch&1][from:from+n], g.baseLo[s.epoch&1^1][from:from+n]
-		open, seen := s.open[from:from+n], s.seen[from:from+n]
-		for j := range v {
-			value := v[j] & -(w >> (j & 63) & 1)
-			o := value - base[j]
-			next[j], open[j] = value, o
-			sweep := seen[j]
-			if o != 0 {
-				sweep = now
-			}
-			seen[j] = sweep
-		}
+	scan := asm.Scan{
+		Present: s.present, Cells: g.columns(), Stride: int(g.stride), Cols: cols,
+		Base: g.baseLo[s.epoch&1], Next: g.baseLo[s.epoch&1^1], Open: s.open, Seen: s.seen, Now: uint16(s.sweeps),
 	}
+	scan.Run()
 }
 
 // scanWide is Scan in 128 bits, for generations in which some shared cell has come near its limit.
@@ -153,6 +130,11 @@ func (c *Core) scanWide() {
 // Open returns, by row, the units not yet sealed as the last Scan saw them, at most 2^64-1 each; zero where there is
 // no row. Valid until the next Scan or Sweep, for the sealer to read.
 func (c *Core) Open() []uint64 { return c.sealer.open }
+
+// Gather sets dst[i] to Open()[rows[i]] for every row and returns how many of them are not zero. dst must be as long as rows.
+func (c *Core) Gather(dst []uint64, rows []uint32) (open int) {
+	return len(rows) - asm.Gather(dst, c.sealer.open, rows)
+}
 
 // Saturated returns the rows of the last Scan that hold more than a slice can carry, and how much more. Committing
 // without Keep seals 2^64-1 units of them and gives up the rest, which the caller counts. Valid until the next Scan.

@@ -1,0 +1,11 @@
+//go:build !amd64 || purego || race
+
+package asm
+
+import "github.com/ron-accounting/ron-accounting/internal/cpufeat"
+
+// There is no fast way here, and under the race detector none that it would see.
+
+func (s *Scan) vector(cpufeat.Path) (words int) { return 0 }
+
+func gatherVector(p cpufeat.Path, dst, from []uint64, rows []uint32) (done, zeros int) { return 0, 0 }
