@@ -28,6 +28,9 @@ var (
 // headroom is what the headers of a message may take of max_payload.
 const headroom = 1 << 10
 
+// leaderPoll is how often a stream without a leader is asked again.
+const leaderPoll = 50 * time.Millisecond
+
 const (
 	namePrefix = "RON_"
 	headerSeq  = "Ron-Seq"
@@ -204,6 +207,9 @@ func (e *Exporter) part(ctx context.Context, part string, create bool) (js.Strea
 			s, err = e.js.Stream(ctx, name)
 		}
 	}
+	if err == nil {
+		err = led(ctx, s)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -214,6 +220,23 @@ func (e *Exporter) part(ctx context.Context, part string, create bool) (js.Strea
 	e.parts[name] = s
 	e.mu.Unlock()
 	return s, nil
+}
+
+// led waits until a replicated stream has a leader: a new one has none at first, and what is published before is answered by nobody.
+func led(ctx context.Context, s js.Stream) error {
+	for {
+		if c := s.CachedInfo().Cluster; c == nil || c.Leader != "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(leaderPoll):
+		}
+		if _, err := s.Info(ctx); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
 }
 
 func (e *Exporter) config(part string) js.StreamConfig {

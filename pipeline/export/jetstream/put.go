@@ -27,6 +27,13 @@ const (
 // tries bounds how often one slice is judged anew after the broker contradicted what was known.
 const tries = 5
 
+// A message that no server of a replicated stream answered, as while its leader is being elected or has just been, is offered so many
+// times again; it was stored by none, and the expected sequence refuses a second. What lasts longer is the lane's to retry.
+const (
+	electionTries = 3
+	electionWait  = 100 * time.Millisecond
+)
+
 // window bounds the messages that are published before their acks are awaited.
 const window = 1024
 
@@ -222,7 +229,7 @@ func (e *Exporter) publish(ctx context.Context, r *run, s *canon.SealedSlice, pa
 		headerSeq:                    {strconv.FormatUint(s.Head().Seq, 10)},
 		headerB3:                     {d.String()},
 	}}
-	f, err := e.js.PublishMsgAsync(m, js.WithRetryAttempts(0))
+	f, err := e.js.PublishMsgAsync(m, js.WithRetryAttempts(electionTries), js.WithRetryWait(electionWait))
 	r.future = f
 	return err
 }
