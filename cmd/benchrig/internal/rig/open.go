@@ -77,7 +77,7 @@ func (s *session) options(events *accounting.Events) accounting.Options {
 		Window: set.Spec.Window, AllowShortWindow: true,
 		CapacityRows:  max(64, set.Spec.Total()+set.Spec.Total()/4),
 		MaxStreams:    max(64, set.Spec.Streams()),
-		PendingSlices: set.Pending, LaneCapacity: set.Lane, ExportWorkers: set.Workers,
+		PendingSlices: set.Pending, LaneCapacity: set.Lane, ExportWorkers: set.Workers, IdleWindows: set.Idle,
 		Sinks:  []accounting.Sink{{Name: "ledger", Exporter: s.sink.exporter, Required: true}},
 		Logger: s.hooks.Logger,
 		Events: events,

@@ -68,6 +68,7 @@ var Options = []Option{
 	{"pending-slices", "N", "sealed slices that the recorder holds until acked (8192, or twice the workload's streams)", integer(func(s *Settings) *int { return &s.Pending })},
 	{"lane-capacity", "N", "of them, per stream (1024)", integer(func(s *Settings) *int { return &s.Lane })},
 	{"export-workers", "N", "calls to the ledger in flight (the number of cores)", integer(func(s *Settings) *int { return &s.Workers })},
+	{"idle-windows", "N", "windows after which an idle key may be evicted (as many as an hour has)", integer(func(s *Settings) *int { return &s.Idle })},
 	{"metrics-addr", "ADDR", "serve Prometheus metrics on ADDR while it runs", text(func(s *Settings) *string { return &s.Metrics })},
 	{"drain", "D", "how long to wait for the ledger at the end (1m)", duration(func(s *Settings) *time.Duration { return &s.Drain }, 1)},
 	{"tenants", "N", "tenants of the workload", integer(func(s *Settings) *int { return &s.Spec.Tenants })},

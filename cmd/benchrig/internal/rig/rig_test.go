@@ -223,3 +223,15 @@ func TestFastRejectPath(t *testing.T) {
 		t.Errorf("%+v, %+v, %v", f, r.Conservation, r.Notes)
 	}
 }
+
+// Keys are evicted after the time that the recorder's defaults come to, however short the run's windows are.
+func TestIdleTime(t *testing.T) {
+	for _, c := range []struct {
+		want int
+		args []string
+	}{{3600, nil}, {60, []string{"window", "60s"}}, {1, []string{"window", "1h"}}, {12, []string{"idle-windows", "12"}}} {
+		if s := settings(t, "w2", c.args...); s.Idle != c.want {
+			t.Errorf("%v: %d windows, want %d", c.args, s.Idle, c.want)
+		}
+	}
+}

@@ -35,6 +35,7 @@ type Settings struct {
 	Pending   int // Options.PendingSlices, LaneCapacity, ExportWorkers; 0: fit for the workload, and the recorder's defaults
 	Lane      int
 	Workers   int
+	Idle      int // Options.IdleWindows; 0: as many windows as an hour has, which is what the recorder's defaults (12 of 300 s) come to
 
 	set  map[string]string             // what was asked for explicitly, for the result
 	bend func(load.Target) load.Target // tests: a recorder that loses or doubles
@@ -71,6 +72,9 @@ func (s *Settings) Finish() error {
 	}
 	if s.Duration == 0 {
 		s.Duration = s.Spec.Run
+	}
+	if s.Idle == 0 && s.Spec.Window > 0 {
+		s.Idle = max(1, int(time.Hour/s.Spec.Window))
 	}
 	var faults []error
 	bad := func(ok bool, format string, args ...any) {
@@ -140,7 +144,7 @@ func (s *Settings) checkDims() error {
 func (s *Settings) Asked() map[string]any {
 	out := map[string]any{
 		"tenants": s.Spec.Tenants, "dims": s.Spec.Dims, "keys": s.Spec.Keys, "sink": s.Sink, "window": s.Spec.Window.String(),
-		"producers": s.Producers, "duration": s.Duration.String(), "wal": s.WAL, "short": s.Short, "cold": s.Cold,
+		"producers": s.Producers, "duration": s.Duration.String(), "wal": s.WAL, "short": s.Short, "cold": s.Cold, "idle_windows": s.Idle,
 	}
 	if s.WAL {
 		out["cap_mb"], out["fsync"], out["fsync_jitter"] = s.CapMB, s.Fsync, fmt.Sprintf("%v-%v", s.Jitter.Least, s.Jitter.Most)
