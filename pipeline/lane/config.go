@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"time"
 
@@ -119,6 +120,12 @@ func (t *Tuning) setDefaults() {
 	or(&t.Cap, 2*time.Second)
 	or(&t.OpDeadline, 10*time.Second)
 	or(&t.Rest, 15*time.Second)
+}
+
+// clone is a copy that the caller's changes to its map do not reach.
+func (t Tuning) clone() Tuning {
+	t.Weights = maps.Clone(t.Weights)
+	return t
 }
 
 // validate reports every fault, each with what was got and what is allowed.

@@ -66,6 +66,13 @@ func TestWeights(t *testing.T) {
 			g := newRig(t, 12, ref, lane.Config{Workers: 1, MaxBatchSlices: batch, LaneCapacity: 5000,
 				Tuning: lane.Tuning{Fairness: lane.WFQ, Weights: weights}})
 			defer g.close(t)
+			clear(weights) // the router has its own
+			for _, l := range g.lanes {
+				g.r.Forget(l)
+			}
+			for n, c := range g.chains {
+				g.lanes[n] = g.r.Lane(c.Stream)
+			}
 			g.r.Pause()
 			for k := range 4 {
 				for s := range k%3 + 1 {

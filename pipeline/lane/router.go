@@ -58,6 +58,7 @@ func New(cfg Config) (*Router, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg.Tuning = cfg.Tuning.clone()
 	r := &Router{
 		cfg:    cfg,
 		start:  time.Now(),
@@ -246,7 +247,7 @@ func (r *Router) Tune(t Tuning) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.cfg.Tuning = t
+	r.cfg.Tuning = t.clone()
 	var waiting []*Lane
 	for len(r.flows.heap) > 0 {
 		f := r.flows.heap[0]

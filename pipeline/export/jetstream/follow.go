@@ -85,7 +85,7 @@ func Follow(ctx context.Context, url string, o Options, dst export.BatchExporter
 			return st, err
 		}
 		if f.OnError != nil {
-			f.OnError(err)
+			f.OnError(plain(err))
 		}
 		select {
 		case <-ctx.Done():

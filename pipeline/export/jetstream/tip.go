@@ -144,9 +144,17 @@ func (e *Exporter) find(ctx context.Context, s export.Stream, seq uint64, d cano
 	return false, nil
 }
 
+// plain says what the client means by its buffer, which is switched off: it has no connection.
+func plain(err error) error {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return fmt.Errorf("%w: the connection is lost, and tried again", nats.ErrDisconnected)
+	}
+	return err
+}
+
 // classify gives an error its kind, and says what else the server has told: it answers a publication without permission by nothing at all.
 func (e *Exporter) classify(ctx context.Context, op string, err error) error {
-	err = classify(ctx, op, err)
+	err = classify(ctx, op, plain(err))
 	if told := e.told.Load(); told != nil {
 		return fmt.Errorf("%w: %w", err, *told)
 	}
