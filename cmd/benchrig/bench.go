@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"time"
 
@@ -59,6 +57,9 @@ measurement, which other programs on the machine disturb least.`,
 				}
 				return nil
 			}
+			if err := writable(file); err != nil {
+				return usagef("--json: %s %w", file, err)
+			}
 			text := cmd.OutOrStdout()
 			if file == "-" {
 				text = io.Discard
@@ -84,21 +85,4 @@ measurement, which other programs on the machine disturb least.`,
 	f.StringVar(&file, "json", "", "write the results as JSON to `FILE`, - for the standard output")
 	f.BoolVar(&list, "list", false, "only name the benchmarks")
 	return cmd
-}
-
-// writeDoc writes doc as indented JSON to the file, - for w; "" writes nothing.
-func writeDoc(path string, doc any, w io.Writer) error {
-	if path == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		return err
-	}
-	b = append(b, '\n')
-	if path == "-" {
-		_, err = w.Write(b)
-		return err
-	}
-	return os.WriteFile(path, b, 0o644)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -86,19 +85,12 @@ func newCrashChildCommand() *cobra.Command {
 
 // runCrash runs it and says what was found.
 func runCrash(ctx context.Context, o crash.Options, file string, stdout io.Writer) error {
+	if err := writable(file); err != nil {
+		return usagef("--json: %s %w", file, err)
+	}
 	r, err := crash.Run(ctx, o)
 	if r != nil && file != "" {
-		b, jerr := json.MarshalIndent(r, "", "  ")
-		if jerr != nil {
-			return jerr
-		}
-		b = append(b, '\n')
-		if file == "-" {
-			_, jerr = stdout.Write(b)
-		} else {
-			jerr = os.WriteFile(file, b, 0o644)
-		}
-		if jerr != nil {
+		if jerr := writeDoc(file, r, stdout); jerr != nil {
 			return errors.Join(err, jerr)
 		}
 	}

@@ -34,6 +34,17 @@ where baseline is the updated one. Exit codes: 0 passed; 2 wrong usage, base, ba
 			if n := len(set(o.Against != "", o.Baseline != "", selfTest, record != "")); n != 1 {
 				return usagef("gate: got %d of --against, --baseline, --self-test and --write-baseline, want exactly one", n)
 			}
+			if runs < 1 {
+				return usagef("gate: --runs: got %d, want at least 1", runs)
+			}
+			if err := writable(file); err != nil {
+				return usagef("gate: --json: %s %w", file, err)
+			}
+			if record != "" {
+				if err := os.MkdirAll(record, 0o755); err != nil {
+					return usagef("gate: --write-baseline: %w", err)
+				}
+			}
 			if o.Suite = gate.Full(); short {
 				o.Suite = gate.Short()
 			}

@@ -82,8 +82,11 @@ Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or o
 			made := slices.ContainsFunc(sets, func(s *rig.Settings) bool {
 				return s.Dir != "" && (filepath.Clean(s.Dir) == dir || filepath.Dir(s.Dir) == dir) // by the run itself
 			})
-			if _, err := os.Stat(dir); err != nil && !made {
-				return usagef("run: %s: its directory: %w", path, err)
+			if _, err := os.Stat(dir); err != nil && made {
+				continue
+			}
+			if err := writable(path); err != nil {
+				return usagef("run: %s %w", path, err)
 			}
 		}
 		return runAll(cmd.Context(), sets, out, cmd.OutOrStdout(), cmd.ErrOrStderr())

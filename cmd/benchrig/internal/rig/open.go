@@ -5,6 +5,7 @@ package rig
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -36,7 +37,7 @@ func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
 		}
 		undo = append(undo, func() error { return os.RemoveAll(s.dir) })
 	} else if err = os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("dir: %w", err)
 	}
 	if s.sink, err = openSink(ctx, s.set, s.dir); err != nil {
 		return nil, err

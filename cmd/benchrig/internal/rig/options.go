@@ -23,8 +23,8 @@ var Options = []Option{
 	{"duration", "D", "how long (10s; w3 70s)", duration(func(s *Settings) *time.Duration { return &s.Duration }, 1)},
 	{"mins", "M", "how long, in minutes", func(s *Settings, v string) error {
 		m, err := strconv.ParseFloat(v, 64)
-		if err != nil || m <= 0 {
-			return want("a number of minutes above 0")
+		if err != nil || !(m > 0 && m <= 30*24*60) {
+			return want("a number of minutes above 0, at most 43200")
 		}
 		s.Duration = time.Duration(m * float64(time.Minute))
 		return nil
@@ -69,7 +69,7 @@ var Options = []Option{
 	{"lane-capacity", "N", "of them, per stream (1024)", integer(func(s *Settings) *int { return &s.Lane })},
 	{"export-workers", "N", "calls to the ledger in flight (the number of cores)", integer(func(s *Settings) *int { return &s.Workers })},
 	{"idle-windows", "N", "windows after which an idle key may be evicted (as many as an hour has)", integer(func(s *Settings) *int { return &s.Idle })},
-	{"metrics-addr", "ADDR", "serve Prometheus metrics on ADDR while it runs", text(func(s *Settings) *string { return &s.Metrics })},
+	{"metrics-addr", "ADDR", "serve Prometheus metrics on ADDR while it runs", (*Settings).setMetrics},
 	{"drain", "D", "how long to wait for the ledger at the end (1m)", duration(func(s *Settings) *time.Duration { return &s.Drain }, 1)},
 	{"tenants", "N", "tenants of the workload", integer(func(s *Settings) *int { return &s.Spec.Tenants })},
 	{"dims", "A,B,…", "dimensions of the workload: bytes,requests,cpu, then any names", func(s *Settings, v string) error {

@@ -3,6 +3,7 @@ package rig
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -114,5 +115,14 @@ func (s *Settings) setSink(v string) error {
 		return want("memory, ledger, http://HOST:PORT, https://HOST:PORT, unix:///PATH or nats://HOST:PORT")
 	}
 	s.Sink = v
+	return nil
+}
+
+func (s *Settings) setMetrics(v string) error {
+	_, port, err := net.SplitHostPort(v)
+	if _, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil {
+		return want("HOST:PORT with a port of 0 to 65535, like 127.0.0.1:9100")
+	}
+	s.Metrics = v
 	return nil
 }

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"math/big"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -232,6 +233,22 @@ func TestIdleTime(t *testing.T) {
 	}{{3600, nil}, {60, []string{"window", "60s"}}, {1, []string{"window", "1h"}}, {12, []string{"idle-windows", "12"}}} {
 		if s := settings(t, "w2", c.args...); s.Idle != c.want {
 			t.Errorf("%v: %d windows, want %d", c.args, s.Idle, c.want)
+		}
+	}
+}
+
+// A ledger that is not there, or is none, is refused before anything is recorded.
+func TestSinkMustAnswer(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for _, c := range []struct{ sink, want string }{
+		{other.URL, "404"}, {gone.URL, "refused"}, {"unix://" + filepath.Join(t.TempDir(), "none"), "no such file"},
+	} {
+		_, err := Run(t.Context(), settings(t, "w1", "sink", c.sink, "duration", "300ms"), Hooks{})
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "ledger serve") {
+			t.Errorf("%s: got %v, want it to say %q", c.sink, err, c.want)
 		}
 	}
 }

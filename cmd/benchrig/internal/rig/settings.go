@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"time"
 
@@ -129,12 +130,17 @@ func (s *Settings) checkDir() error {
 	return nil
 }
 
+var dimension = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
 // checkDims wants the built-in dimensions first: a key's dimension is a number, and the first three numbers are taken.
 func (s *Settings) checkDims() error {
 	builtin := []string{"bytes", "requests", "cpu"}
 	for i, d := range s.Spec.Dims {
 		if i < len(builtin) && d != builtin[i] {
 			return fmt.Errorf("dims: got %q in place %d, want %q: the built-in bytes, requests and cpu come first, in this order", d, i+1, builtin[i])
+		}
+		if !dimension.MatchString(d) {
+			return fmt.Errorf("dims: got %q, want a name of [a-z][a-z0-9_]{0,62}", d)
 		}
 	}
 	return nil

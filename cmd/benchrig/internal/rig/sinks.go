@@ -30,7 +30,7 @@ func openSink(ctx context.Context, set *Settings, dir string) (*sink, error) {
 	case "nats":
 		s, err = natsSink(ctx, set.Sink)
 	default:
-		s, err = httpSink(set.Sink)
+		s, err = httpSink(ctx, set.Sink)
 	}
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -15,8 +16,13 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/export/httpledger"
 )
 
-// httpSink exports to a ledger at http://…, https://… or unix://…, and reads back by a client of its own.
-func httpSink(address string) (*sink, error) {
+// httpSink exports to a ledger at http://…, https://… or unix://…, and reads back by a client of its own. A ledger that doesn't answer now is
+// refused: nothing could be proved at the end.
+func httpSink(ctx context.Context, address string) (*sink, error) {
+	reader, base := ledgerReader(address)
+	if err := answers(ctx, reader, base); err != nil {
+		return nil, fmt.Errorf("sink %s: want a ledger that answers there (benchrig ledger serve): %w", address, err)
+	}
 	c, err := httpledger.New(address, httpledger.Options{})
 	if err != nil {
 		return nil, err
@@ -26,17 +32,43 @@ func httpSink(address string) (*sink, error) {
 		exporter: o,
 		close:    c.Close,
 		read: func(ctx context.Context, book *conserve.Book) error {
-			reader := &http.Client{Timeout: time.Minute}
-			if socket, ok := strings.CutPrefix(address, "unix://"); ok {
-				address = "http://ledger"
-				reader.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-					return new(net.Dialer).DialContext(ctx, "unix", socket)
-				}}
-			}
 			defer reader.CloseIdleConnections()
-			return book.ReadHTTP(ctx, reader, strings.TrimRight(address, "/"), o.ours())
+			return book.ReadHTTP(ctx, reader, base, o.ours())
 		},
 	}, nil
+}
+
+// ledgerReader is a client of the ledger at address that shares nothing with the exporter's, and the address that it asks.
+func ledgerReader(address string) (c *http.Client, base string) {
+	c = &http.Client{Timeout: time.Minute}
+	socket, ok := strings.CutPrefix(address, "unix://")
+	if !ok {
+		return c, strings.TrimRight(address, "/")
+	}
+	c.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	return c, "http://ledger"
+}
+
+// answers asks the ledger for its streams and reads none of them.
+func answers(ctx context.Context, c *http.Client, base string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	defer c.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/streams", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET /streams: %s", resp.Status)
+	}
+	return nil
 }
 
 // remote is a sink elsewhere.
