@@ -212,7 +212,7 @@ func TestServeRefusals(t *testing.T) {
 	}
 }
 
-// A reload that can't take the certificates changes nothing: the tuning stays as it was too.
+// A reload that can't take the certificates changes nothing: the tuning stays as it was too, and the mended one need not wait.
 func TestReloadIsAllOrNothing(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -222,7 +222,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	base, tuned := "20ms", []time.Duration(nil)
-	s := &service{log: slog.New(slog.DiscardHandler), certs: certs, metrics: pipeline.NewMetrics(nil),
+	s := &service{every: time.Minute, log: slog.New(slog.DiscardHandler), certs: certs, metrics: pipeline.NewMetrics(nil),
 		load: func() (*config.Config, []config.Value, error) {
 			return config.Load("", nil, []string{"backoff.base=" + base})
 		},
@@ -240,6 +240,10 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	selfSigned(t, cert, key)
 	if s.reload(); len(tuned) != 1 || tuned[0] != 30*time.Millisecond || s.c.Options.Backoff.Base != tuned[0] {
 		t.Errorf("a good reload put %v in force, want 30ms", tuned)
+	}
+	base = "40ms"
+	if s.reload(); len(tuned) != 1 {
+		t.Errorf("a second reload within a minute of the first was obeyed: %v", tuned)
 	}
 }
 

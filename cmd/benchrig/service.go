@@ -40,7 +40,7 @@ type service struct {
 	adapter  *adapter.Adapter
 	certs    *adapter.Certificates // nil: none
 	metrics  *pipeline.Metrics
-	reloaded time.Time
+	reloaded time.Time // when one was obeyed
 	tune     func(accounting.Tuning) error // puts in force; an error has changed nothing
 }
 
@@ -72,7 +72,7 @@ func (s *service) run(ctx context.Context, ready func(where string)) (err error)
 	v := &s.c.Serve
 	if s.queue, err = ingress.Open(ingress.Options{Dir: v.Dir, Sink: sink, MaxBytes: v.StageBytes, MaxSlices: v.StageSlices, MaxResident: v.StageResident,
 		MaxStreams: v.StageStreams, TenantShare: v.TenantShare, MaxKeys: v.MaxKeys, LaneCapacity: o.LaneCapacity, Workers: o.ExportWorkers,
-		Tuning: tuning(s.c).Lane(), Metrics: s.metrics, Logger: s.log}); err != nil {
+		Recount: adapter.Recount(adapter.Into(s.rec.Counter), s.dimensions()), Tuning: tuning(s.c).Lane(), Metrics: s.metrics, Logger: s.log}); err != nil {
 		return err
 	}
 	defer closing("the ingress", s.queue.Close)
@@ -111,6 +111,11 @@ func (s *service) run(ctx context.Context, ready func(where string)) (err error)
 	return err
 }
 
+// dimensions are the names by number.
+func (s *service) dimensions() []string {
+	return append([]string{"bytes", "requests", "cpu"}, s.c.Options.Dimensions...)
+}
+
 // listen makes the adapter and binds its sockets.
 func (s *service) listen() (*adapter.Server, *prometheus.Registry, error) {
 	v := &s.c.Serve
@@ -126,8 +131,7 @@ func (s *service) listen() (*adapter.Server, *prometheus.Registry, error) {
 			return nil, nil, err
 		}
 	}
-	dims := append([]string{"bytes", "requests", "cpu"}, s.c.Options.Dimensions...)
-	s.adapter, err = adapter.New(adapter.Options{Queue: s.queue, Record: adapter.Into(s.rec.Counter), Dimensions: dims, Readiness: s.rec.Readiness,
+	s.adapter, err = adapter.New(adapter.Options{Queue: s.queue, Record: adapter.Into(s.rec.Counter), Dimensions: s.dimensions(), Readiness: s.rec.Readiness,
 		Tokens: ring, Audience: v.Audience, AllowUIDs: v.AllowUIDs, Insecure: v.Insecure, MaxInflight: v.MaxInflight, MaxInflightBytes: v.MaxInflightBytes,
 		MaxRows: v.MaxRows, Metrics: s.metrics, Logger: s.log})
 	if err != nil {
@@ -179,7 +183,6 @@ func (s *service) tryReload() ([]string, error) {
 	if since := time.Since(s.reloaded); !s.reloaded.IsZero() && since < s.every {
 		return nil, fmt.Errorf("the last one was %v ago, want at least %v", since.Round(time.Second), s.every)
 	}
-	s.reloaded = time.Now()
 	c, values, err := s.load()
 	if err != nil {
 		return nil, err
@@ -208,7 +211,7 @@ func (s *service) tryReload() ([]string, error) {
 	if ring != nil {
 		s.adapter.SetTokens(ring)
 	}
-	s.c, s.values = c, values
+	s.c, s.values, s.reloaded = c, values, time.Now() // one that was refused may be mended at once
 	return changed, nil
 }
 

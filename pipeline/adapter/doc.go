@@ -18,5 +18,5 @@
 // # Memory
 //
 // Bodies are read into buffers of five sizes that are used again. A buffer goes with its slice until that is exported, or is
-// only in the staging file. What may be in flight is bounded by Options.MaxInflightBytes.
+// only in the staging log. What may be in flight is bounded by Options.MaxInflightBytes.
 package adapter

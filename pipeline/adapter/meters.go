@@ -29,6 +29,7 @@ func (m *meters) init(a *Adapter) {
 	gauge("accounting_adapter_inflight_bytes", "Bodies being received or judged.", func() float64 { b, _ := a.inflight.now(); return float64(b) })
 	gauge("accounting_adapter_staged_bytes", "Slices accepted and not yet acked by the sink.", func() float64 { return float64(a.o.Queue.Stats().Bytes) })
 	gauge("accounting_adapter_halted_streams", "Foreign streams whose next slice the sink refuses for good.", func() float64 { return float64(a.o.Queue.Stats().Halted) })
+	gauge("accounting_adapter_set_aside", "Files of accepted slices that could not be exported, and of damage to the staging log.", func() float64 { return float64(a.o.Queue.Stats().Aside) })
 	gauge("accounting_adapter_idempotency_keys", "Keys remembered.", func() float64 { return float64(a.o.Queue.Stats().Keys) })
 	m.counts, m.times = map[[2]string]prometheus.Counter{}, map[string]prometheus.Observer{}
 	for _, r := range routes {

@@ -18,7 +18,7 @@ import (
 // Queue is where accepted slices and idempotency keys are kept; *ingress.Queue is one.
 type Queue interface {
 	Put(ctx context.Context, s canon.SealedSlice, release func()) (export.Ack, error)
-	Remember(ctx context.Context, key, batch canon.Digest) (dup bool, err error)
+	Count(ctx context.Context, key, batch canon.Digest, rows []byte, add ingress.Recount) (dup bool, err error)
 	Missing() []pipeline.ReadyKey
 	Stats() ingress.Stats
 }

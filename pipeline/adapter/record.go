@@ -2,19 +2,22 @@ package adapter
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline"
+	"github.com/ron-accounting/ron-accounting/pipeline/ingress"
 	"github.com/ron-accounting/ron-accounting/pipeline/problem"
 )
 
-// Prepare makes counters for keys, none of which counts yet. Where one can't be made it returns that key's place and why.
-type Prepare func(keys []pipeline.Key) (add func(incs []uint64), bad int, err error)
+// Prepare makes counters for keys, none of which counts yet. Where one can't be made it returns that key's place and why. add counts one of them.
+type Prepare func(keys []pipeline.Key) (add func(i int, inc uint64), bad int, err error)
 
 // Into returns a Prepare over a recorder's Counter method.
 func Into[C interface{ Add(uint64) }](counter func(pipeline.Key) (C, error)) Prepare {
-	return func(keys []pipeline.Key) (func([]uint64), int, error) {
+	return func(keys []pipeline.Key) (func(int, uint64), int, error) {
 		all := make([]C, len(keys))
 		for i, k := range keys {
 			c, err := counter(k)
@@ -23,11 +26,23 @@ func Into[C interface{ Add(uint64) }](counter func(pipeline.Key) (C, error)) Pre
 			}
 			all[i] = c
 		}
-		return func(incs []uint64) {
-			for i, n := range incs {
-				all[i].Add(n)
-			}
-		}, 0, nil
+		return func(i int, inc uint64) { all[i].Add(inc) }, 0, nil
+	}
+}
+
+// Recount returns what counts the rest of a batch after a kill: for ingress.Options.Recount.
+func Recount(into Prepare, dims []string) ingress.Recount {
+	return func(rows []byte, from int, begun func(int)) error {
+		b, err := parseBatch(rows, dims)
+		if err != nil {
+			return err
+		}
+		add, bad, err := into(b.keys)
+		if err != nil {
+			return fmt.Errorf("row %d: %w", bad, err)
+		}
+		b.count(from, begun, add)
+		return nil
 	}
 }
 
@@ -46,9 +61,9 @@ type batch struct {
 	incs []uint64
 }
 
-// record counts a batch: all of it or nothing. The order matters: first what may be refused, then the idempotency key is made durable, then
-// the units are counted, which can't fail any more. A process that dies between the last two has counted nothing and answers the
-// retry as a duplicate: never twice.
+// record counts a batch: all of it or nothing. The order matters: first what may be refused; then the idempotency key is made durable
+// together with the rows; then they are counted, which can't fail any more. A process that is killed before the last row has been
+// counted counts the rest when it starts again (Recount).
 func (a *Adapter) record(w http.ResponseWriter, r *http.Request, p *principal) (string, *refusal) {
 	kind, f := mediaType(r.Header, typeJSON, typeCBOR)
 	if f != nil {
@@ -79,13 +94,16 @@ func (a *Adapter) record(w http.ResponseWriter, r *http.Request, p *principal) (
 	}
 	ctx, cancel := a.deadline(r)
 	defer cancel()
-	dup, err := a.o.Queue.Remember(ctx, canon.Sum([]byte(p.grant.Tenant()+"\x00"+key)), got.hash())
+	packed := got.append(nil, a.o.Dimensions)
+	dup, err := a.o.Queue.Count(ctx, canon.Sum([]byte(p.grant.Tenant()+"\x00"+key)), canon.Sum(packed), packed, func(_ []byte, from int, begun func(int)) error {
+		got.count(from, begun, add)
+		return nil
+	})
 	if err != nil {
 		return "", refusalOf(err)
 	}
 	ack := "dup"
 	if !dup {
-		add(got.incs)
 		ack = "ok"
 	}
 	out := append(make([]byte, 0, 48+6*len(rows)), `{"ack":"`...)
@@ -150,13 +168,46 @@ func (a *Adapter) rows(rows []row, p *principal) (*batch, *refusal) {
 	return out, nil
 }
 
-// hash is that of what the batch says, however it was written: the retry of a batch may be encoded anew.
-func (b *batch) hash() canon.Digest {
-	buf := make([]byte, 0, 45*len(b.keys))
+// rowSize is what a row takes beside its dimension's name: tenant, subject, namespace, units, length of the name; big-endian.
+const rowSize = 16 + 16 + 4 + 8 + 1
+
+// append writes what the batch says, however it was encoded: a retry may be encoded anew, and its hash is that of these bytes. Dimensions go by
+// name: what a kill has cut short is read back by a process that may number them otherwise.
+func (b *batch) append(buf []byte, dims []string) []byte {
+	buf = slices.Grow(buf, (rowSize+8)*len(b.keys))
 	for i, k := range b.keys {
 		buf = append(append(buf, k.Tenant[:]...), k.Subject[:]...)
-		buf = binary.BigEndian.AppendUint32(append(buf, byte(k.Dimension)), k.Namespace)
+		buf = binary.BigEndian.AppendUint32(buf, k.Namespace)
 		buf = binary.BigEndian.AppendUint64(buf, b.incs[i])
+		name := dims[k.Dimension]
+		buf = append(append(buf, byte(len(name))), name...)
 	}
-	return canon.Sum(buf)
+	return buf
+}
+
+// parseBatch reads what append wrote.
+func parseBatch(p []byte, dims []string) (*batch, error) {
+	b := &batch{}
+	for len(p) > 0 {
+		if len(p) < rowSize || len(p) < rowSize+int(p[rowSize-1]) {
+			return nil, fmt.Errorf("accounting/adapter: a batch's row %d is cut off", len(b.keys))
+		}
+		name := string(p[rowSize : rowSize+int(p[rowSize-1])])
+		dim := slices.Index(dims, name)
+		if dim < 0 {
+			return nil, fmt.Errorf("accounting/adapter: a batch's row %d: dimension: got %.70q, want one of %v", len(b.keys), name, dims)
+		}
+		b.keys = append(b.keys, pipeline.Key{Tenant: canon.ID(p[:16]), Subject: canon.ID(p[16:32]), Dimension: pipeline.Dimension(dim), Namespace: binary.BigEndian.Uint32(p[32:])})
+		b.incs = append(b.incs, binary.BigEndian.Uint64(p[36:]))
+		p = p[rowSize+len(name):]
+	}
+	return b, nil
+}
+
+// count counts the rows from one on.
+func (b *batch) count(from int, begun func(int), add func(int, uint64)) {
+	for i := from; i < len(b.incs); i++ {
+		begun(i + 1)
+		add(i, b.incs[i])
+	}
 }

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	groupBytes = 8 << 20 // of slices in one transaction; one slice always goes
+	groupBytes = 8 << 20 // of slices in one commit; one slice always goes
 	groupAcks  = 8192
-	// ackDelay is how long acks wait for a transaction to ride with: one that is lost with the process costs a repeated export only.
+	// ackDelay is how long acks wait for a commit to ride with: one that is lost with the process costs a repeated export only.
 	ackDelay = 50 * time.Millisecond
 )
 
@@ -23,6 +23,7 @@ func (q *Queue) commits() {
 	defer close(q.done)
 	tick := time.NewTimer(ackDelay)
 	defer tick.Stop()
+	tended := time.Now()
 	for {
 		stopping, late := false, false
 		select {
@@ -35,18 +36,35 @@ func (q *Queue) commits() {
 		}
 		for q.commit(late || stopping) {
 		}
+		q.setAside()
 		if stopping {
 			return
 		}
+		if time.Since(tended) >= maintainEvery {
+			q.tend()
+			tended = time.Now()
+		}
 	}
+}
+
+// tend lets the store do what can wait.
+func (q *Queue) tend() {
+	err := q.store.maintain()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err != nil && q.unwell == nil {
+		q.log.Error("the staging log is not well", "err", err)
+		q.m.ReadyMissing.WithLabelValues(string(pipeline.WALOK)).Inc()
+	}
+	q.unwell = err
 }
 
 // commit judges and commits one group, with the acks that have come; acks alone only where asked. It reports whether more is waiting.
 func (q *Queue) commit(acksAlone bool) bool {
 	q.mu.Lock()
 	n, bytes := 0, 0
-	for n < len(q.waiting) && (n == 0 || bytes+len(q.waiting[n].slice.Bytes()) <= groupBytes) {
-		bytes += len(q.waiting[n].slice.Bytes())
+	for n < len(q.waiting) && (n == 0 || bytes+q.waiting[n].size() <= groupBytes) {
+		bytes += q.waiting[n].size()
 		n++
 	}
 	if n == 0 && (len(q.acks) == 0 || !acksAlone) {
@@ -61,14 +79,17 @@ func (q *Queue) commit(acksAlone bool) bool {
 	q.acks = q.acks[len(acks):]
 	failed := q.failed
 	var c change
+	var batches []*request
 	if failed == nil {
 		for _, r := range group {
 			q.judge(r)
 			switch {
 			case r.entry != nil:
-				c.put = append(c.put, staged{r.entry.n, r.entry.digest, r.slice.Bytes()})
+				c.put = append(c.put, r.entry)
 			case r.key != nil && r.ack == export.AckOK:
-				c.keys = append(c.keys, numbered[keyRecord]{q.order.first + uint64(len(q.order.items)) - 1, *r.key})
+				c.keys = append(c.keys, *r.key)
+				c.batches = append(c.batches, r.rows)
+				batches = append(batches, r)
 			}
 		}
 		q.retire(&c, acks)
@@ -78,7 +99,13 @@ func (q *Queue) commit(acksAlone bool) bool {
 	if failed == nil && !c.empty() {
 		failed = q.write(&c)
 	}
-	q.finish(group, acks, failed)
+	if failed == nil {
+		for i, r := range batches { // before anybody hears of it
+			r.count(q.store.mark(i))
+		}
+		q.store.drop(acks, len(batches))
+	}
+	q.finish(group, acks, &c, failed)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.waiting) > 0 || len(q.acks) > 0 && acksAlone && q.failed == nil && failed == nil
@@ -87,33 +114,35 @@ func (q *Queue) commit(acksAlone bool) bool {
 // retire adds what acks change to c. Under mu.
 func (q *Queue) retire(c *change, acks []*entry) {
 	for _, e := range acks {
-		if e.acked.n == 0 { // not in a commit that failed before
-			e.acked.n = q.acked.push(place{e.s, e.item.Seq}) + 1
+		if !e.retired { // not in a commit that failed before
+			e.retired = true
+			q.acked.push(place{e.s, e.item.Seq})
 		}
-		c.del = append(c.del, e.n)
-		c.acked = append(c.acked, numbered[ackedSlice]{e.acked.n - 1, e.acked.v})
+		c.acked = append(c.acked, e.acked)
 	}
-	for len(q.acked.items) > q.o.Horizon {
-		delete(q.seen, q.acked.pop())
-	}
-	c.forget = [2]uint64{q.acked.first, q.order.first}
+	q.trim()
+	c.forget = q.forget
 }
 
-// write commits c. A full disk leaves things as they were; any other failure ends the queue.
-func (q *Queue) write(c *change) error {
-	start := time.Now()
-	err := q.store.commit(c)
-	if q.disk {
-		q.m.WALFsync.Observe(time.Since(start).Seconds())
+// trim forgets the acked slices beyond the horizon. Under mu, or before the queue is shared.
+func (q *Queue) trim() {
+	for len(q.acked) > q.o.Horizon {
+		delete(q.seen, q.acked.pop())
+		q.forget[0]++
 	}
+}
+
+// write commits c. Where the store has no room things are left as they were; any other failure ends the queue.
+func (q *Queue) write(c *change) error {
+	err := q.store.commit(c)
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errFullDisk):
+	case errors.Is(err, errNoRoom):
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	err = fmt.Errorf("%w: %w", ErrFailed, err)
-	q.log.Error("the staging file failed: nothing more is accepted until a restart", "err", err)
+	q.log.Error("the staging log failed: nothing more is accepted until a restart", "err", err)
 	q.m.ReadyMissing.WithLabelValues(string(pipeline.WALOK)).Inc()
 	q.mu.Lock()
 	q.failed = err
@@ -122,14 +151,17 @@ func (q *Queue) write(c *change) error {
 }
 
 // finish hands accepted slices to their lanes and answers the group; failed, it undoes what was booked.
-func (q *Queue) finish(group []*request, acks []*entry, failed error) {
+func (q *Queue) finish(group []*request, acks []*entry, c *change, failed error) {
 	q.mu.Lock()
 	var items []*lane.Item
 	for i := len(group) - 1; i >= 0 && failed != nil; i-- { // backwards: tips go back step by step
 		q.undo(group[i], failed)
 	}
 	if failed != nil {
-		q.acks = append(acks, q.acks...)
+		q.acks = append(acks[:len(acks):len(acks)], q.acks...)
+	} else if !c.empty() {
+		q.forget[0] -= c.forget[0]
+		q.forget[1] -= c.forget[1]
 	}
 	for _, r := range group {
 		e := r.entry
@@ -169,7 +201,7 @@ func (q *Queue) undo(r *request, failed error) {
 		r.entry = nil
 	case r.key != nil && r.ack == export.AckOK:
 		delete(q.keys, r.key.key)
-		q.order.items = q.order.items[:len(q.order.items)-1]
+		q.order = q.order[:len(q.order)-1]
 	}
 	if r.err == nil {
 		r.err = failed

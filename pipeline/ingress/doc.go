@@ -26,9 +26,19 @@
 // (MaxStreams: the longest idle is forgotten first); bytes of staged slices that stay in memory (MaxResident: the others are
 // read back when their turn comes); idempotency keys (MaxKeys).
 //
-// # The file
+// # The directory
 //
-// Dir/ingress.db is a bbolt file with three buckets, each keyed by an ascending big-endian number, so that writes go to
-// one end and deletes to the other: slices (digest and bytes), acked (32 bytes of digest, the times, the stream), keys (idempotency keys).
-// bbolt has no checksums of its own: a slice that is read back must have its digest.
+// Dir/staged is a write-ahead log (package wal), one sync a commit. A foreign stream has a slot, a stream of the log, while it has staged slices, because
+// the log wants each of its streams acked in order; the slot is then another's. Acked slices (digest, times, stream), idempotency keys
+// and the batches that are being counted are a stream of the log each. An ack is in the log before the slice is given up, so a slice comes
+// back after a crash only where its ack was not written yet.
+//
+// Dir/progress says how far the batch that is being counted has come: see progress. Dir/aside has what could not be exported: see setAside. Dir/ingress.db
+// is what earlier versions staged in; Open moves what it holds.
+//
+// # Batches of increments
+//
+// Count makes an idempotency key and the rows of its batch durable in one commit, and then counts them; how far it has come outlives the process, not the machine.
+// After a kill the next Open counts the rest. The row at whose beginning the process was killed counts as counted: of each kill at most that one
+// row is missing, and none is twice. After a power cut nothing is counted again: what had been is sealed, or gone with the counters.
 package ingress

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,20 +11,17 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/lane"
 )
 
-// load brings the body of a slice that is only in the store, and checks it.
+// load brings the body of a slice that is only in the store, which checks its digest.
 func (q *Queue) load(it *lane.Item) (canon.SealedSlice, error) {
 	e := it.User.(*entry)
-	b, err := q.store.load(e.n)
-	if err != nil {
-		return canon.SealedSlice{}, err
-	}
-	s, err := canon.View(b)
-	if err == nil && s.Digest() != e.digest {
-		err = fmt.Errorf("digest: got %v, want %v", s.Digest(), e.digest)
+	b, err := q.store.load(e)
+	var s canon.SealedSlice
+	if err == nil {
+		s, err = canon.ViewSummed(b, e.digest)
 	}
 	if err != nil {
 		q.m.WALCorrupt.Inc()
-		return canon.SealedSlice{}, fmt.Errorf("%w: %v seq %d: %w", ErrCorrupt, e.s.name, it.Seq, err)
+		return canon.SealedSlice{}, q.unreadable(e, fmt.Errorf("%w: %v seq %d: %w", ErrCorrupt, e.s.name, it.Seq, err))
 	}
 	return s, nil
 }
@@ -56,9 +54,17 @@ func (q *Queue) hooks() lane.Hooks {
 			q.m.Exports.WithLabelValues("fail").Inc()
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			if st := q.streams[l.Stream()]; st != nil && st.halted == nil {
+			st := q.streams[l.Stream()]
+			if st == nil {
+				return
+			}
+			if st.halted == nil {
 				st.halted = err
 				q.halted++
+			}
+			if q.suspect[st] && errors.Is(err, export.ErrGap) {
+				q.cut = append(q.cut, st)
+				q.wake()
 			}
 		},
 		Circuit: func(open bool, _ error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/lane"
+	"github.com/ron-accounting/ron-accounting/pipeline/vfs"
 )
 
 // Options of a queue; zero fields have the default.
@@ -27,6 +28,9 @@ type Options struct {
 	MaxKeys      int           // idempotency keys; 200,000
 	KeyAge       time.Duration // how long a key is remembered; 25 h
 
+	// Recount counts what is left of a batch that was being counted when the process was killed. Needed where Queue.Count is used.
+	Recount Recount
+
 	Workers int         // calls to the sink in flight; GOMAXPROCS
 	Tuning  lane.Tuning // backoff, fairness, deadlines; Queue.Tune changes it
 
@@ -34,7 +38,11 @@ type Options struct {
 	Logger  *slog.Logger      // nil: silent
 
 	seam func(store) store // tests put faults here
+	fs   vfs.FS            // and here; nil: the system's
 }
+
+// Recount counts a batch's rows (the bytes given to Queue.Count) from one on, and says before each how many were begun with it.
+type Recount func(rows []byte, from int, begun func(int)) error
 
 func (o *Options) setDefaults() {
 	or := func(p *int, v int) {

@@ -16,6 +16,8 @@ type request struct {
 	release func()
 	tip     *tip // what the sink said of an unknown stream
 	key     *keyRecord
+	rows    []byte               // of its batch, as the store keeps them until they are counted
+	count   func(mark func(int)) // counts them, once the key is kept
 
 	entry *entry // where it is accepted
 	ack   export.Ack
@@ -51,12 +53,22 @@ func (q *Queue) Put(ctx context.Context, s canon.SealedSlice, release func()) (e
 	return q.do(ctx, r)
 }
 
-// Remember keeps an idempotency key (any text's hash) for the batch with that hash. dup: it was kept before, for the same batch.
-// When it returns nil the key is durable. The error is ErrKeyReused, ErrBusy, ErrClosed, ErrFailed or export.ErrTimeout.
-func (q *Queue) Remember(ctx context.Context, key, batch canon.Digest) (dup bool, err error) {
-	ack, err := q.do(ctx, &request{release: func() {}, key: &keyRecord{key: key, batch: batch, at: time.Now()}})
+// Count keeps an idempotency key (any text's hash) for the batch with that hash, and counts the batch: add is called once with the number of rows
+// that had been counted before, 0. dup: the key was kept before, for the same batch, which is counted already. Should the process be
+// killed in between, the next Open counts what is left of rows, by Options.Recount, so a key that is kept is a batch that counts. The
+// error is ErrKeyReused, ErrBusy, ErrFull, ErrClosed, ErrFailed, or export.ErrTimeout: then the outcome is unknown, and asking again tells.
+func (q *Queue) Count(ctx context.Context, key, batch canon.Digest, rows []byte, add Recount) (dup bool, err error) {
+	r := &request{release: func() {}, key: &keyRecord{key: key, batch: batch, at: time.Now()}, rows: rows}
+	r.count = func(mark func(int)) {
+		if err := add(rows, 0, mark); err != nil { // it was made sure of before
+			q.log.Error("a batch of POST /record is not counted", "err", err)
+		}
+	}
+	ack, err := q.do(ctx, r)
 	return ack == export.AckDuplicate, err
 }
+
+func (r *request) size() int { return len(r.slice.Bytes()) + len(r.rows) }
 
 // ask learns from the sink where a stream stands.
 func (q *Queue) ask(ctx context.Context, name export.Stream) (*tip, error) {
@@ -139,11 +151,10 @@ func (q *Queue) judge(r *request) {
 		r.err = fmt.Errorf("%w: the tenant has its share: %d slices of %d bytes", ErrFull, mine.slices, mine.bytes)
 	default:
 		d := r.slice.Digest()
-		e := &entry{s: st, n: q.next, digest: d, size: size, slice: r.slice, release: r.release}
-		e.acked.v = ackedSlice{name, h.Seq, d, h.WindowStartS, h.WindowEndS, h.SealedAtMS}
+		e := &entry{s: st, digest: d, size: size, slice: r.slice, release: r.release}
+		e.acked = ackedSlice{name, h.Seq, d, h.WindowStartS, h.WindowEndS, h.SealedAtMS}
 		e.item.Seq = h.Seq
 		e.before.head, e.before.digest, e.before.ok = st.tip, st.digest, st.tipOK
-		q.next++
 		q.hold(e)
 		st.move(h, d)
 		r.entry, r.ack = e, export.AckOK
@@ -195,8 +206,9 @@ func (q *Queue) place(st *stream, s *canon.SealedSlice, h *canon.Head) (export.A
 
 // judgeKey books a key, or says that it is there. Under mu.
 func (q *Queue) judgeKey(k *keyRecord) (export.Ack, error) {
-	for len(q.order.items) > 0 && k.at.Sub(q.keys[q.order.items[0]].at) > q.o.KeyAge {
+	for len(q.order) > 0 && k.at.Sub(q.keys[q.order[0]].at) > q.o.KeyAge {
 		delete(q.keys, q.order.pop())
+		q.forget[1]++
 	}
 	if old, ok := q.keys[k.key]; ok {
 		if old.batch != k.batch {

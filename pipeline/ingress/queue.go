@@ -30,8 +30,12 @@ type Queue struct {
 
 	mu      sync.Mutex // guards what follows; never held during a commit or a call to the sink
 	closed  bool
-	failed  error
-	open    bool // the circuit: the sink does not answer
+	failed  error            // a commit's outcome is unknown
+	unwell  error            // what the store's last maintenance said
+	aside   int              // files in the directory of what was set aside
+	suspect map[*stream]bool // the store's next slice of it is unreadable or lost
+	cut     []*stream        // to be set aside by the committer
+	open    bool             // the circuit: the sink does not answer
 	waiting []*request
 	acks    []*entry // acked, and not yet taken out of the store
 	streams map[export.Stream]*stream
@@ -45,7 +49,8 @@ type Queue struct {
 	acked fifo[place]
 	keys  map[canon.Digest]keyRecord
 	order fifo[canon.Digest] // the keys by age
-	next  uint64             // number of the next staged slice
+	// forget is how many of the oldest acked slices and keys the store has not heard yet that they are not needed.
+	forget [2]int
 }
 
 // share is what one tenant, or all together, have staged.
@@ -60,23 +65,16 @@ type place struct {
 	seq uint64
 }
 
-// fifo numbers what is pushed to it; first is the number of the oldest.
-type fifo[T any] struct {
-	first uint64
-	items []T
-}
+// fifo is a queue.
+type fifo[T any] []T
 
-func (f *fifo[T]) push(v T) uint64 {
-	f.items = append(f.items, v)
-	return f.first + uint64(len(f.items)) - 1
-}
+func (f *fifo[T]) push(v T) { *f = append(*f, v) }
 
 func (f *fifo[T]) pop() T {
-	v := f.items[0]
+	v := (*f)[0]
 	var zero T
-	f.items[0] = zero
-	f.items = f.items[1:]
-	f.first++
+	(*f)[0] = zero
+	*f = (*f)[1:]
 	return v
 }
 
@@ -96,8 +94,10 @@ type stream struct {
 type entry struct {
 	item    lane.Item
 	s       *stream
-	n       uint64 // in the store
-	acked   numbered[ackedSlice]
+	at      spot // in the store
+	acked   ackedSlice
+	retired bool              // acked, and on q.acked
+	tries   int               // to read its body
 	slice   canon.SealedSlice // zero: the body is only in the store
 	digest  canon.Digest
 	size    int64
@@ -116,14 +116,14 @@ func Open(o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{o: o, store: inMemory{}, m: o.Metrics, log: o.Logger, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		streams: map[export.Stream]*stream{}, tenants: map[canon.ID]*share{}, seen: map[place]canon.Digest{}, keys: map[canon.Digest]keyRecord{}, next: 1}
+		streams: map[export.Stream]*stream{}, tenants: map[canon.ID]*share{}, seen: map[place]canon.Digest{}, keys: map[canon.Digest]keyRecord{}, suspect: map[*stream]bool{}}
 	q.tipper, _ = o.Sink.Exporter.(export.Tipper)
 	if o.Dir != "" {
-		b, err := openBolt(o.Dir)
+		st, aside, err := openDir(&o)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("accounting/ingress: %w", err)
 		}
-		q.store, q.disk = b, true
+		q.store, q.disk, q.aside = st, true, aside
 	}
 	if o.seam != nil {
 		q.store = o.seam(q.store)
@@ -142,53 +142,6 @@ func Open(o Options) (*Queue, error) {
 	}
 	go q.commits()
 	return q, nil
-}
-
-// recover brings back what the store holds, and hands the staged slices to their lanes.
-func (q *Queue) recover() error {
-	var items []*lane.Item
-	err := q.store.replay(func(n uint64, d canon.Digest, b []byte) error {
-		s, err := canon.ViewSummed(b, d) // the digest is checked when the body is needed
-		if err != nil {
-			q.m.WALCorrupt.Inc()
-			return fmt.Errorf("%w: %w", ErrCorrupt, err)
-		}
-		h := s.Head()
-		st := q.stream(export.StreamOf(h))
-		st.move(h, d)
-		e := &entry{s: st, n: n, digest: d, size: int64(len(b))}
-		e.acked.v = ackedSlice{st.name, h.Seq, d, h.WindowStartS, h.WindowEndS, h.SealedAtMS}
-		e.item = lane.Item{Lane: st.lane, Seq: h.Seq, Size: len(b), User: e}
-		q.hold(e)
-		items = append(items, &e.item)
-		q.next = max(q.next, n+1)
-		return nil
-	}, func(n uint64, a ackedSlice) error {
-		st := q.stream(a.stream)
-		st.move(canon.Head{Seq: a.seq, WindowStartS: a.windowStart, WindowEndS: a.windowEnd, SealedAtMS: a.at}, a.digest)
-		q.seen[place{st, a.seq}] = a.digest
-		if len(q.acked.items) == 0 {
-			q.acked.first = n
-		}
-		q.acked.push(place{st, a.seq})
-		return nil
-	}, func(n uint64, k keyRecord) error {
-		if len(q.order.items) == 0 {
-			q.order.first = n
-		}
-		q.keys[k.key] = k
-		q.order.push(k.key)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if len(items) > 0 {
-		q.log.Info("staged slices recovered", "slices", len(items), "bytes", q.total.bytes)
-	}
-	_, err = q.router.Enqueue(items...)
-	q.publish()
-	return err
 }
 
 // stream returns the stream of that name, made where there is none. Under mu.
@@ -239,12 +192,19 @@ func (q *Queue) drop(e *entry) {
 	e.s.staged--
 }
 
-// Tune changes the export's backoff, fairness and deadlines, and serves again the streams that the sink had refused.
+// Tune changes the export's backoff, fairness and deadlines, serves again the streams that the sink had refused, and looks what is still set aside.
 func (q *Queue) Tune(t lane.Tuning) error {
 	if err := q.router.Tune(t); err != nil {
 		return err
 	}
+	aside, err := 0, error(nil)
+	if q.disk {
+		if aside, err = countAside(q.o.Dir); err != nil {
+			return fmt.Errorf("accounting/ingress: %w", err)
+		}
+	}
 	q.mu.Lock()
+	q.aside = aside
 	var stopped []*stream
 	for _, st := range q.streams {
 		if st.halted != nil {
@@ -260,7 +220,7 @@ func (q *Queue) Tune(t lane.Tuning) error {
 	return nil
 }
 
-// Missing returns the readiness keys that are not met: the sink does not answer, the store has failed or is nearly full.
+// Missing returns the readiness keys that are not met: the sink does not answer, the store has failed, is nearly full, or something was set aside.
 func (q *Queue) Missing() []pipeline.ReadyKey {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -274,7 +234,7 @@ func (q *Queue) Missing() []pipeline.ReadyKey {
 	if q.open || q.router.Stats().Stuck > 0 {
 		out = append(out, pipeline.ExporterOK)
 	}
-	if q.failed != nil {
+	if q.failed != nil || q.unwell != nil || q.aside > 0 {
 		out = append(out, pipeline.WALOK)
 	}
 	return out
@@ -288,6 +248,7 @@ func (q *Queue) full(s *share, bytes int64, slices int, part float64) bool {
 // Stats is what the queue holds.
 type Stats struct {
 	Slices, Streams, Halted, Keys int
+	Aside                         int // files of what was set aside
 	Bytes, Resident               int64
 }
 
@@ -295,7 +256,7 @@ type Stats struct {
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return Stats{Slices: q.total.slices, Streams: len(q.streams), Halted: q.halted, Keys: len(q.keys), Bytes: q.total.bytes, Resident: q.resident}
+	return Stats{Slices: q.total.slices, Streams: len(q.streams), Halted: q.halted, Keys: len(q.keys), Aside: q.aside, Bytes: q.total.bytes, Resident: q.resident}
 }
 
 // Close takes nothing more, exports what is staged until ctx ends, and closes the store. What is left is exported after the next

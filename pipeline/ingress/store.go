@@ -7,39 +7,46 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 )
 
-// store keeps what must outlive the process. commit is called by one goroutine at a time, load by several beside it.
+// store keeps what must outlive the process. All but load is called by one goroutine at a time; load by several beside it.
 type store interface {
-	// commit makes all of c durable, or nothing of it. errFullDisk says that nothing is held and that it may be tried again.
+	// commit makes all of c durable, or nothing of it, and sets where its entries are. errNoRoom says that nothing is held and that it may be
+	// tried again.
 	commit(c *change) error
-	// load returns the bytes staged under n, in memory of their own.
-	load(n uint64) ([]byte, error)
-	// replay calls the functions with everything that is held, each kind in the order in which it came.
-	replay(staged func(n uint64, d canon.Digest, b []byte) error, acked func(n uint64, a ackedSlice) error, key func(n uint64, k keyRecord) error) error
+	// load returns the bytes of a staged slice, in memory of their own, checked against its digest.
+	load(e *entry) ([]byte, error)
+	// mark returns where the counting of the i-th batch of the last commit is noted: the number of its rows that were begun.
+	mark(i int) func(int)
+	// drop gives up entries that need not be held any more, and the batch, where there is one, that was counted. It does no I/O and may be forgotten
+	// by a crash.
+	drop(staged []*entry, batches int)
+	// maintain does what can wait, about once a second.
+	maintain() error
+	// replay calls the functions with everything that is held: acked slices and keys in the order in which they came, staged slices in their streams' order.
+	replay(r *replayed) error
 	close() error
 }
 
-// change is one transaction.
+// change is one commit.
 type change struct {
-	put    []staged
-	del    []uint64 // numbers of staged slices that are acked
-	acked  []numbered[ackedSlice]
-	keys   []numbered[keyRecord]
-	forget [2]uint64 // acked and keys below these numbers are dropped
+	put     []*entry
+	acked   []ackedSlice
+	keys    []keyRecord
+	batches [][]byte // of increments, to be counted after the commit
+	forget  [2]int   // so many of the oldest acked slices and keys are not needed any more
 }
 
 func (c *change) empty() bool {
-	return len(c.put)+len(c.del)+len(c.acked)+len(c.keys) == 0
+	return len(c.put)+len(c.acked)+len(c.keys)+len(c.batches) == 0
 }
 
-type numbered[T any] struct {
-	n uint64
-	v T
-}
-
-type staged struct {
-	n      uint64
-	digest canon.Digest
-	bytes  []byte
+// replayed takes what a store holds when it is opened.
+type replayed struct {
+	acked     func(ackedSlice)
+	key       func(keyRecord)
+	staged    func(e *entry, s canon.SealedSlice) // bytes of s are valid during the call
+	broken    func(why string, err error)         // something that was accepted is lost
+	uncertain func(n uint64)                      // how much of a batch was counted is not known
+	batch     func(rows []byte, from int, done func(int)) error
 }
 
 // ackedSlice is what is kept of a slice that the sink holds.
@@ -60,8 +67,9 @@ type keyRecord struct {
 type inMemory struct{}
 
 func (inMemory) commit(*change) error        { return nil }
-func (inMemory) load(uint64) ([]byte, error) { return nil, ErrCorrupt } // all slices stay with their items
+func (inMemory) mark(int) func(int)          { return func(int) {} }
+func (inMemory) load(*entry) ([]byte, error) { return nil, ErrCorrupt } // all slices stay with their items
+func (inMemory) drop([]*entry, int)          {}
+func (inMemory) maintain() error             { return nil }
+func (inMemory) replay(*replayed) error      { return nil }
 func (inMemory) close() error                { return nil }
-func (inMemory) replay(func(uint64, canon.Digest, []byte) error, func(uint64, ackedSlice) error, func(uint64, keyRecord) error) error {
-	return nil
-}

@@ -88,7 +88,7 @@ var Keys = []Key{
 	{"serve.audience", "", "serve: what the aud caveat of a token must say", false, text(func(c *Config) *string { return &c.Serve.Audience })},
 	{"serve.allow_uid", "", "serve: users that need no token on the Unix socket, with commas between", false, uids},
 	{"serve.insecure", "false", "serve: no authentication; loopback addresses only", false, boolean(func(c *Config) *bool { return &c.Serve.Insecure })},
-	{"serve.dir", "", "serve: directory of the staging file; empty: accepted slices are in memory only", false, text(func(c *Config) *string { return &c.Serve.Dir })},
+	{"serve.dir", "", "serve: directory of the staging log, of its own; empty: accepted slices are in memory only", false, text(func(c *Config) *string { return &c.Serve.Dir })},
 	{"serve.max_conns", "4096", "serve: open connections of each listener", false, integer(func(c *Config) *int { return &c.Serve.MaxConns })},
 	{"serve.max_inflight", "1024", "serve: requests with bodies at a time; one principal at most half", false, integer(func(c *Config) *int { return &c.Serve.MaxInflight })},
 	{"serve.max_inflight_bytes", "64MiB", "serve: bytes of their bodies; one principal at most half", false, size(func(c *Config) *int64 { return &c.Serve.MaxInflightBytes })},

@@ -40,9 +40,11 @@ type nothing struct{}
 func (nothing) Put(context.Context, canon.SealedSlice, func()) (export.Ack, error) {
 	return 0, errors.New("a request that is to be refused came through")
 }
-func (nothing) Remember(context.Context, canon.Digest, canon.Digest) (bool, error) { return false, nil }
-func (nothing) Missing() []pipeline.ReadyKey                                       { return nil }
-func (nothing) Stats() ingress.Stats                                               { return ingress.Stats{} }
+func (nothing) Count(context.Context, canon.Digest, canon.Digest, []byte, ingress.Recount) (bool, error) {
+	return false, nil
+}
+func (nothing) Missing() []pipeline.ReadyKey { return nil }
+func (nothing) Stats() ingress.Stats         { return ingress.Stats{} }
 
 func startRefusals(oversize, ratio bool) (*refusals, error) {
 	a, err := adapter.New(adapter.Options{Queue: nothing{}, Insecure: true})
