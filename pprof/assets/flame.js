@@ -17,7 +17,7 @@
     if (unit === "nanoseconds") {
       var t = [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", 1e9]];
       for (i = 3; i > 0 && a < t[i][1]; i--);
-      return (v / t[i][1]).toPrecision(a === 0 ? 1 : 4).replace(/\.?0+$/, "") + " " + t[i][0];
+      return +(v / t[i][1]).toPrecision(4) + " " + t[i][0];
     }
     if (unit === "bytes") {
       var u = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
