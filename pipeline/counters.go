@@ -34,6 +34,11 @@ func (p *Pipeline) mapCounters(rec *wal.Recovered) error {
 	if rec.NewWriter {
 		file.OldWriter = rec.OldWriter
 	}
+	rescuedFrom := uint64(0)
+	file.Rescue = func() (rows []table.FileRow, err error) {
+		rows, rescuedFrom, err = p.restoreOpen(rec)
+		return rows, err
+	}
 	m, report, err := shardmap.OpenWide(p.mapConfig(), file, func(k *shardmap.WideKey) (uint32, bool) {
 		sk := streamKey{k.Tenant, Dimension(k.Dimension)}
 		return p.streams.add(sk, func(id uint32) *stream { return p.newStream(id, sk) })
@@ -43,8 +48,11 @@ func (p *Pipeline) mapCounters(rec *wal.Recovered) error {
 	}
 	p.m = m
 	p.reportCounters(rec, &report)
-	if report.Rows > 0 && last < p.roll.cur.start {
-		p.roll.cur = window{last, last + p.seconds} // the first tick seals what is open under the bounds of the windows that it was counted in
+	if report.Rescued {
+		last = rescuedFrom
+	}
+	if report.Rows > 0 {
+		p.sealFrom(last)
 	}
 	p.stampCounters() // the file is new, what is open in it is not
 	return nil
@@ -55,6 +63,11 @@ func (p *Pipeline) reportCounters(rec *wal.Recovered, r *table.FileReport) {
 	lost := func(reason string) { p.metrics.QueueDropped.WithLabelValues("counters", reason).Inc() }
 	if r.SetAside != "" && (r.Found || rec.File.ID != [16]byte{}) { // a directory that never had a counter file misses none
 		lost("set_aside")
+		if r.Rescued {
+			p.log.Error("counter file can't be used: what was counted after the last checkpoint is lost, how much is unknown", "file", p.o.CounterFile,
+				"why", r.SetAside, "kept_as", r.KeptAs, "rows", r.Rows, "units", bigInt(r.Units))
+			return
+		}
 		p.log.Error("open counts of the last run are lost, how many is unknown", "file", p.o.CounterFile, "why", r.SetAside, "kept_as", r.KeptAs)
 	}
 	if r.BadSlots > 0 {
@@ -95,6 +108,9 @@ func (p *Pipeline) stampCounters() {
 // fileState is what a commit says of the counter file; zero without one.
 func (p *Pipeline) fileState(rows int) wal.FileState {
 	if p.m.FileID() == (canon.ID{}) {
+		if p.ckpt.heap {
+			return wal.FileState{Fingerprint: heapCheckpointed}
+		}
 		return wal.FileState{}
 	}
 	return wal.FileState{ID: p.m.FileID(), Rows: uint64(rows), Fingerprint: p.m.Fingerprint()}

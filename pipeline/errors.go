@@ -48,7 +48,7 @@ type DrainError struct {
 	Slices, Streams int
 	Units           map[string]uint64 // pending units by dimension name
 	Unsealed        map[string]uint64 // counted, and in no slice: a disk or a chain that waits did not let them
-	Kept            bool              // a counter file keeps what is unsealed; without one it is lost with the process
+	Kept            bool              // the counter file or a checkpoint keeps what is unsealed; without one it is lost with the process
 	Durable         bool              // the slices are in the WAL
 	After           time.Duration
 	Cause           error // the last export error, where there was one
@@ -63,7 +63,7 @@ func (e *DrainError) Error() string {
 	if len(e.Unsealed) > 0 {
 		kept := "lost with the process"
 		if e.Kept {
-			kept = "kept in the counter file"
+			kept = "kept for the next Open"
 		}
 		s += fmt.Sprintf("; not sealed, and %s: %v", kept, e.Unsealed)
 	}

@@ -38,6 +38,7 @@ type Metrics struct {
 	CoalescedTotal prometheus.Counter
 
 	units     *prometheus.Desc
+	atRisk    *prometheus.Desc // not in the contract's list
 	imbalance *prometheus.Desc
 	snapshot  atomic.Pointer[unitsSnapshot]
 	all       []prometheus.Collector
@@ -45,8 +46,9 @@ type Metrics struct {
 
 // unitsSnapshot is the last second's conservation figures.
 type unitsSnapshot struct {
-	names []string
-	units []Units
+	names  []string
+	units  []Units
+	atRisk []u128
 }
 
 // expBuckets are the histograms' bounds: factor 2 from least, n of them.
@@ -58,6 +60,7 @@ func NewMetrics(dimensions []string) *Metrics {
 		units:     prometheus.NewDesc("accounting_units", "Units by where they are; recorded = open + pending + acked + gap + saturated.", []string{"state", "dimension"}, nil),
 		imbalance: prometheus.NewDesc("accounting_imbalance_units", "recorded - (open + pending + acked + gap + saturated), computed in integers; anything but 0 is an alarm.", []string{"dimension"}, nil),
 	}
+	m.atRisk = prometheus.NewDesc("accounting_at_risk_units", "Open units that a power cut would lose: those not in the last checkpoint of the counters; all of them without one.", []string{"dimension"}, nil)
 	counter := func(p *prometheus.Counter, name, help string) {
 		*p = prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 		m.all = append(m.all, *p)
@@ -142,6 +145,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- m.units
 	ch <- m.imbalance
+	ch <- m.atRisk
 }
 
 // Collect implements prometheus.Collector. The conservation figures are those of the last second, not of the scrape.
@@ -157,6 +161,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		for j, state := range unitStates {
 			ch <- prometheus.MustNewConstMetric(m.units, prometheus.GaugeValue, float(s.units[i].exact[j]), state, name)
 		}
+		ch <- prometheus.MustNewConstMetric(m.atRisk, prometheus.GaugeValue, float(s.atRisk[i]), name)
 		imbalance, _ := s.units[i].Imbalance().Float64()
 		ch <- prometheus.MustNewConstMetric(m.imbalance, prometheus.GaugeValue, imbalance, name)
 	}

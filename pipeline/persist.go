@@ -245,7 +245,7 @@ func (p *Pipeline) judgeWAL() {
 		return
 	}
 	st := p.wal.Stats()
-	why := errors.Join(p.failed, p.full)
+	why := errors.Join(p.failed, p.full, p.ckpt.failed)
 	if why == nil && st.Err != nil {
 		why = st.Err
 	}

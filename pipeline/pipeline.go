@@ -29,6 +29,7 @@ type Pipeline struct {
 	wal     *wal.Log // nil: none
 	routers []*lane.Router
 	durable
+	ckpt       checkpoint
 	spareMarks chan *ackMarks
 
 	required int32 // number of required sinks
@@ -87,7 +88,7 @@ func build(o Options, open bool) (*Pipeline, error) {
 		}
 	}
 	p.sinkErr, p.sinkDeaf = make([]error, len(o.Sinks)), make([]error, len(o.Sinks))
-	p.books = newBooks(len(p.dims))
+	p.books, p.ckpt.covered = newBooks(len(p.dims)), make([]u128, len(p.dims))
 	p.metrics = NewMetrics(p.dims)
 	p.ready = newReadiness(min(o.Window, 15*time.Second), func(k ReadyKey) { p.metrics.ReadyMissing.WithLabelValues(string(k)).Inc() })
 	p.s.init(len(p.dims))
@@ -200,9 +201,13 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	p.publish()
 	p.sealMu.Unlock()
 
+	kept := p.o.CounterFile != ""
+	if len(unsealed) > 0 && p.o.CheckpointInterval > 0 {
+		kept = p.saveOpen() == nil && !p.unknown || kept
+	}
 	if p.tracker.wait(ctx, epoch) != nil || len(unsealed) > 0 {
 		e := p.drainError(p.o.Clock.Monotonic() - start)
-		e.Unsealed, e.Kept = unsealed, p.o.CounterFile != ""
+		e.Unsealed, e.Kept = unsealed, kept
 		err = errors.Join(err, e)
 	}
 	p.drainOptional(ctx)

@@ -29,7 +29,7 @@ func (p *Pipeline) recover() error {
 	}
 	p.restoreBooks(rec)
 	if p.o.CounterFile == "" {
-		err = p.makeMap()
+		err = p.makeRestored(rec)
 	} else {
 		err = p.mapCounters(rec)
 	}

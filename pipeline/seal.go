@@ -223,6 +223,7 @@ func (p *Pipeline) apply(done *outcome) {
 		st := &p.s.staged[i]
 		s := st.stream
 		p.superseded(s)
+		p.cover(s, u128{})
 		s.next, s.gap, s.quiet, s.from = st.next, st.gap, st.quiet, 0
 		s.sealedAt, s.windowStart, s.windowEnd = st.sealedAt, st.windowStart, st.windowEnd
 		if !st.lost.IsZero() {

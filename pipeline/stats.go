@@ -17,12 +17,13 @@ func (p *Pipeline) Stats() Stats {
 
 // figures computes the conservation figures. Under sealMu.
 func (p *Pipeline) figures() *unitsSnapshot {
-	s := &unitsSnapshot{names: p.dims, units: make([]Units, len(p.dims))}
+	s := &unitsSnapshot{names: p.dims, units: make([]Units, len(p.dims)), atRisk: make([]u128, len(p.dims))}
 	recorded, open := make([]u128, len(p.dims)), make([]u128, len(p.dims))
 	p.m.Totals(recorded, open)
 	for i := range p.dims {
 		b := p.books.page(i)
 		s.units[i] = newUnits([7]u128{b.earlier.Add(recorded[i]), open[i], b.pending, b.acked, b.gap, b.saturated, b.rejected})
+		s.atRisk[i] = open[i].Sub(p.ckpt.covered[i])
 	}
 	return s
 }

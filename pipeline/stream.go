@@ -26,10 +26,11 @@ type stream struct {
 	sealedAt               uint64       // of the last slice, ms
 	windowStart, windowEnd uint64       // of the last slice, s
 
-	from   uint64     // start of the first window left unsealed, s; 0: none
-	quiet  int        // windows since the last row was sealed
-	gap    *canon.Gap // lost or shed slices, to be declared by the next one
-	halted bool       // recovery or a sink found the chain broken: counters count, nothing is sealed
+	from    uint64     // start of the first window left unsealed, s; 0: none
+	quiet   int        // windows since the last row was sealed
+	gap     *canon.Gap // lost or shed slices, to be declared by the next one
+	covered u128       // units of it that are open and in the checkpoint
+	halted  bool       // recovery or a sink found the chain broken: counters count, nothing is sealed
 
 	reseal []*pending // recovered slices behind a hole: sealed anew with the gap that declares it
 

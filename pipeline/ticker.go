@@ -24,6 +24,10 @@ func (p *Pipeline) start() {
 	}
 	p.done.Add(1)
 	go p.walLoop()
+	if p.o.CheckpointInterval > 0 {
+		p.done.Add(1)
+		go p.checkpointLoop()
+	}
 	if len(p.waiting) > 0 {
 		p.done.Add(1)
 		go p.repairLoop()

@@ -88,6 +88,15 @@ func compactPack(k *CompactKey) (p table.Packed) {
 	return p
 }
 
+// Packed returns the key as its slot holds it; UnpackCompact is its inverse.
+func (k *CompactKey) Packed() table.Packed { return compactPack(k) }
+
+// UnpackCompact returns the key that is packed in p.
+func UnpackCompact(p *table.Packed) (k CompactKey) {
+	compactUnpack(p, &k)
+	return k
+}
+
 func compactUnpack(p *table.Packed, k *CompactKey) {
 	k.Tenant = p[0]
 	k.Subject = p[1]

@@ -93,6 +93,15 @@ func widePack(k *WideKey) (p table.Packed) {
 	return p
 }
 
+// Packed returns the key as its slot holds it; UnpackWide is its inverse.
+func (k *WideKey) Packed() table.Packed { return widePack(k) }
+
+// UnpackWide returns the key that is packed in p.
+func UnpackWide(p *table.Packed) (k WideKey) {
+	wideUnpack(p, &k)
+	return k
+}
+
 func wideUnpack(p *table.Packed, k *WideKey) {
 	binary.LittleEndian.PutUint64(k.Tenant[0:8], p[0])
 	binary.LittleEndian.PutUint64(k.Tenant[8:16], p[1])

@@ -50,6 +50,7 @@ type walReport struct {
 	Policy      string      `json:"fsync"`
 	Epoch       uint64      `json:"epoch,string"`
 	CounterFile string      `json:"counter_file,omitempty"`
+	Checkpoint  int         `json:"checkpoint_bytes"` // of the open counters; 0: none
 	Segments    int         `json:"segments"`
 	Bytes       int64       `json:"bytes"`
 	SetAside    []string    `json:"set_aside"`
@@ -101,6 +102,9 @@ func reportWAL(dir string, in *wal.Inspection) *walReport {
 	if in.File.ID != [16]byte{} {
 		r.CounterFile = canon.ID(in.File.ID).String()
 	}
+	if r.Checkpoint = in.Counters; in.CountersErr != nil {
+		r.Damage = append(r.Damage, in.CountersErr.Error())
+	}
 	for _, s := range in.Segments {
 		r.Bytes += s.End
 	}
@@ -144,6 +148,9 @@ func (r *walReport) print(w io.Writer) error {
 		r.Epoch, r.Segments, r.Bytes, r.Pending, len(r.Streams), r.Torn, len(r.SetAside))
 	if r.CounterFile != "" {
 		fmt.Fprintf(w, "counter file %s\n", r.CounterFile)
+	}
+	if r.Checkpoint > 0 {
+		fmt.Fprintf(w, "checkpoint of the counters, %d bytes\n", r.Checkpoint)
 	}
 	for _, d := range r.Damage {
 		fmt.Fprintln(w, "DAMAGE", d)

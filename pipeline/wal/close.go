@@ -71,6 +71,8 @@ func (l *Log) Close() error {
 // release closes everything without writing.
 func (l *Log) release() error {
 	close(l.stop)
+	l.countersMu.Lock() // a checkpoint under way ends before another process may begin one
+	defer l.countersMu.Unlock()
 	l.mu.Lock()
 	l.closed = true
 	segs := l.segs

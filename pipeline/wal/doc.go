@@ -8,6 +8,7 @@
 //	.lock                      the process lock; holds the owner's process number, for people
 //	0000000000000001.wal       segments (0600), by number; numbers are never used twice
 //	spare.tmp                  a preallocated segment in waiting; *.tmp is removed at the next start
+//	open.counters              the counters' checkpoint, where its owner keeps one: see counters.go
 //	0000000000000007.wal.bad   a segment in which recovery found damage, set aside as evidence; never read again
 //
 // # Segment, format version 2

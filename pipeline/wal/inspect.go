@@ -23,7 +23,10 @@ type Inspection struct {
 	Cursors   []CursorInfo
 	SetAside  []string // damaged segments of earlier recoveries: *.bad
 	Leftovers []string // *.tmp: the spare segment of a running owner, or what a killed one left
+	Counters  int      // bytes of the counters' checkpoint; 0: none
 	Owner     string   // the process number in the lock file, of the last owner or the running one; "": none is told
+
+	CountersErr error // why the checkpoint can't be used
 }
 
 // SegmentInfo is one segment.
@@ -100,6 +103,9 @@ func Verify(o Options) (*Inspection, error) {
 	for _, h := range in.Holes {
 		bad("stream %v: seqs %d to %d are missing (units %v, known %v)", h.Stream, h.From, h.To, h.Units, h.UnitsKnown)
 	}
+	if in.CountersErr != nil {
+		errs = append(errs, in.CountersErr)
+	}
 	return in, errors.Join(append([]error{err}, errs...)...)
 }
 
@@ -174,6 +180,8 @@ func (r *reading) inspection() *Inspection {
 		}
 	}
 	slices.SortStableFunc(in.Cursors, func(a, b CursorInfo) int { return cmp.Compare(a.Sink, b.Sink) })
+	body, err := readCounters(l.fs, l.path(countersName))
+	in.Counters, in.CountersErr = len(body), err
 	if b, err := vfs.ReadFile(l.fs, l.path(lockName), 64); err == nil {
 		in.Owner = strings.TrimSpace(string(b))
 	}

@@ -31,6 +31,8 @@ type Log struct {
 	write     scratch
 	closed    bool // changed under wmu and mu, read under either
 
+	countersMu sync.Mutex // the writer of the counters' checkpoint. Taken after wmu, before mu.
+
 	mu        sync.Mutex // never held during I/O
 	writer    canon.ID
 	id        Identity

@@ -55,7 +55,9 @@ type FileConfig struct {
 	// NewWriter, where set, is called when the file has seen commits that the log has lost, before a file for the writer that
 	// it returns is made: seqs of the old writer may have been used by then, and must not be used again.
 	NewWriter func() ([16]byte, error)
-	AnyFS     bool // allow another file system than a tmpfs: for tests
+	// Rescue, where set, is called where no file can be used: what it returns is open in the new one from its first moment.
+	Rescue func() ([]FileRow, error)
+	AnyFS  bool // allow another file system than a tmpfs: for tests
 }
 
 // FileReport says what an open found.
@@ -63,6 +65,7 @@ type FileReport struct {
 	Found     bool   // there was a file
 	SetAside  string // not empty: why it could not be used; its open units are lost, how many is unknown
 	KeptAs    string // the name that it was set aside as
+	Rescued   bool   // Rows and Units are Rescue's, not the file's
 	Rows      int    // rows with open units taken over
 	Units     U128   // these units
 	BadSlots  int    // slots torn or without a key that held units
@@ -167,21 +170,21 @@ func (f *found) check(c *Core, fc *FileConfig) string {
 	return ""
 }
 
-// fileRow is a row to take over.
-type fileRow struct {
-	key  Packed
-	open U128
+// FileRow is a row to take over.
+type FileRow struct {
+	Key  Packed
+	Open U128
 }
 
 // rows reads the open counts, with dimensions renumbered.
-func (f *found) rows(c *Core, fc *FileConfig, rep *FileReport) ([]fileRow, error) {
+func (f *found) rows(c *Core, fc *FileConfig, rep *FileReport) ([]FileRow, error) {
 	area := max(fc.Commit.Epoch, f.committed) & 1
 	number := map[string]uint8{}
 	for i, d := range fc.Dimensions {
 		number[d] = uint8(i)
 	}
 	l := &c.layout
-	var out []fileRow
+	var out []FileRow
 	var k Packed // one for all: it escapes
 	for row := range f.g.n {
 		open := f.g.value(row).Sub(U128{f.g.baseHi[area][row], f.g.baseLo[area][row]})
@@ -205,7 +208,7 @@ func (f *found) rows(c *Core, fc *FileConfig, rep *FileReport) ([]fileRow, error
 			}
 			k[l.DimWord] = k[l.DimWord]&^(255<<l.DimShift) | uint64(to)<<l.DimShift
 		}
-		out = append(out, fileRow{k, open})
+		out = append(out, FileRow{k, open})
 		rep.Units = rep.Units.Add(open)
 	}
 	rep.Rows = len(out)

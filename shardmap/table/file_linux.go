@@ -41,6 +41,15 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 	if err != nil {
 		return rep, err
 	}
+	if (!rep.Found || rep.SetAside != "") && fc.Rescue != nil {
+		if rows, err = fc.Rescue(); err != nil {
+			return rep, err
+		}
+		rep.Rescued, rep.Rows = len(rows) > 0, len(rows)
+		for i := range rows {
+			rep.Units = rep.Units.Add(rows[i].Open)
+		}
+	}
 	if rep.Committed > fc.Commit.Epoch && fc.NewWriter != nil {
 		if fc.Writer, err = fc.NewWriter(); err != nil {
 			return rep, err
@@ -69,14 +78,14 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 	c.committed = words(at(bytePointer(reg.mem), fileHeader-8), 1)
 	c.committed[0] = fc.Commit.Epoch
 	for i := range rows {
-		k := &rows[i].key
+		k := &rows[i].Key
 		id, ok := stream(k)
 		if !ok {
 			return rep, fmt.Errorf("%w: counter file: no room for the streams of its %d rows", ErrConfig, len(rows))
 		}
 		hash, q := l.Hash(k, &c.seed)
 		place, _ := g.reserve()
-		g.addWide(c.take(g, k, g.Bucket(hash), q, id, place), rows[i].open)
+		g.addWide(c.take(g, k, g.Bucket(hash), q, id, place), rows[i].Open)
 	}
 	if err := errors.Join(reg.f.Sync(), os.Rename(tmp, fc.Path), syncDir(filepath.Dir(fc.Path))); err != nil {
 		return rep, fmt.Errorf("accounting/shardmap: counter file: %w", err)
@@ -86,7 +95,7 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 }
 
 // takeOver reads the rows of the file that is there, or sets it aside.
-func (c *Core) takeOver(fc *FileConfig, rep *FileReport) ([]fileRow, error) {
+func (c *Core) takeOver(fc *FileConfig, rep *FileReport) ([]FileRow, error) {
 	f, why, err := openFound(fc.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if fc.Commit.Epoch > 0 {

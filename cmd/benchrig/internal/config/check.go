@@ -3,8 +3,11 @@ package config
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	accounting "github.com/ron-accounting/ron-accounting"
+	"github.com/ron-accounting/ron-accounting/pipeline/wal"
 )
 
 // Check asks the recorder itself whether it would take the options, without opening a WAL or a sink. The error joins every fault.
@@ -20,7 +23,10 @@ func (c *Config) Check() error {
 	if o.CounterFile != "" && o.WAL == nil {
 		faults = append(faults, errors.New("counter_file: got one, want wal.dir beside it"))
 	}
-	o.Profile, o.WAL, o.CounterFile = accounting.Micronode, nil, ""
+	if d := o.CheckpointInterval; d != 0 && (d < 100*time.Millisecond || o.WAL == nil || o.WAL.Fsync != wal.OnSeal) {
+		faults = append(faults, fmt.Errorf("checkpoint_interval: got %v, want 0s, or from 100ms with wal.dir and wal.fsync = on-seal beside it", d))
+	}
+	o.Profile, o.WAL, o.CounterFile, o.CheckpointInterval = accounting.Micronode, nil, "", 0
 	if o.CapacityRows > 1000 {
 		o.CapacityRows = min(o.CapacityRows, 1<<30+1)
 		if o.CapacityRows <= 1<<30 {

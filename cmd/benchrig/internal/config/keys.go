@@ -68,6 +68,7 @@ var Keys = []Key{
 	{"weights", "", "for wfq: TENANT=1..8, with commas between", true, weights},
 	{"heartbeat", "false", "a stream gone idle seals empty slices for some windows", false, boolean(func(c *Config) *bool { return &c.Options.Heartbeat })},
 	{"counter_file", "", "keep the counters in this file on a tmpfs, so that they outlive the process; needs a WAL", false, text(func(c *Config) *string { return &c.Options.CounterFile })},
+	{"checkpoint_interval", "0s", "copy what is open into the WAL's directory this often, from 100ms: the most that a power cut may cost; 0s: never. Needs a WAL with wal.fsync = on-seal", false, duration(func(c *Config) *time.Duration { return &c.Options.CheckpointInterval })},
 	{"wal.dir", "", "directory of the write-ahead log", false, text(func(c *Config) *string { return &c.WAL.Dir })},
 	{"wal.max_bytes", "512MiB", "cap on its bytes", false, size(func(c *Config) *int64 { return &c.WAL.MaxBytes })},
 	{"wal.max_entries", "200000", "cap on its unacked slices", false, integer(func(c *Config) *int { return &c.WAL.MaxEntries })},

@@ -26,7 +26,8 @@ import (
 type Child struct {
 	Dir      string // ledger and oracle
 	WAL      string
-	Counters string // ""; counters on the heap
+	Counters string        // ""; counters on the heap
+	Every    time.Duration // between checkpoints of the counters; 0: none
 	Seed     uint64
 	DieAt    int  // the call to the file system that ends it; 0: none
 	Finish   bool // record nothing, drain, and end
@@ -35,7 +36,7 @@ type Child struct {
 
 const producers = 2
 
-// Ready is what a child prints once it has recovered.
+// Ready is what a child prints once it has recovered, and behind it the units that it found open.
 const Ready = "recovered"
 
 // spec is W4's load with fewer keys, so that many lives fit into a minute.
@@ -77,8 +78,8 @@ func (c *Child) Run(ctx context.Context, out io.Writer) error {
 		CapacityRows: 2 * s.Total(), MaxStreams: s.Streams(), MaxRowsPerSlice: 16,
 		Sinks:       []accounting.Sink{{Name: "ledger", Exporter: sink, Required: true}},
 		WAL:         &wal.Options{Dir: c.WAL, MaxBytes: 64 << 20, SegmentBytes: 256 << 10, LockWait: 5 * time.Second, FS: fsys},
-		CounterFile: c.Counters,
-		Backoff:     accounting.BackoffOptions{Base: 2 * time.Millisecond, Cap: 20 * time.Millisecond},
+		CounterFile: c.Counters, CheckpointInterval: c.Every,
+		Backoff: accounting.BackoffOptions{Base: 2 * time.Millisecond, Cap: 20 * time.Millisecond},
 	}
 	if c.Log {
 		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -87,7 +88,11 @@ func (c *Child) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, Ready)
+	open := uint64(0)
+	for _, u := range rec.Stats().Units {
+		open += u.Open
+	}
+	fmt.Fprintln(out, Ready, open)
 	if c.Finish {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
@@ -109,9 +114,13 @@ func (c *Child) record(ctx context.Context, rec *accounting.Recorder, s workload
 		wg.Go(func() { c.produce(ctx, rec, o, p) })
 	}
 	random := rand.New(rand.NewPCG(c.Seed, 1))
+	rest := 20 * time.Millisecond
+	if c.Every > 0 && c.Seed%2 == 0 { // a seal makes the checkpoint before it stale: half of the lives have few
+		rest = 4 * c.Every
+	}
 	var seen []uint64
 	for ctx.Err() == nil {
-		time.Sleep(time.Duration(random.IntN(int(20 * time.Millisecond))))
+		time.Sleep(time.Duration(random.IntN(int(rest))))
 		seen = o.snapshot(seen)
 		if _, err := rec.SealNow(ctx); err == nil {
 			o.seal(seen)

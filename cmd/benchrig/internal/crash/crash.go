@@ -40,6 +40,7 @@ type Result struct {
 	PowerCuts   int      `json:"power_cuts"`
 	InRecovery  int      `json:"kills_before_recovered"`
 	AtCalls     int      `json:"kills_at_file_system_calls"`
+	FoundOpen   int      `json:"lives_that_found_open_units"` // with power cuts: in a checkpoint
 	Epoch       uint64   `json:"epochs"`
 	Slices      int      `json:"slices"`
 	Streams     int      `json:"streams"`
@@ -178,11 +179,17 @@ func (r *run) note(format string, args ...any) {
 
 func (r *run) child() *Child {
 	c := &Child{Dir: r.dir, WAL: r.wal, Seed: r.random.Uint64()}
+	if r.disk != nil {
+		c.Every = checkpointEvery
+	}
 	if r.res.CounterFile {
 		c.Counters = filepath.Join(r.shared, "counters")
 	}
 	return c
 }
+
+// checkpointEvery is short, so that a life of a tenth of a second has one.
+const checkpointEvery = 100 * time.Millisecond
 
 // life starts a child, ends it at a random moment, and folds what it has counted into the bounds.
 func (r *run) life(ctx context.Context, i int) error {
@@ -199,7 +206,7 @@ func (r *run) life(ctx context.Context, i int) error {
 	wait := time.Duration(r.random.IntN(int(60 * time.Millisecond))) // mostly before it has recovered
 	if how > 4 || c.DieAt > 0 {
 		recovered = p.wait(ctx, 10*time.Second)
-		wait = time.Duration(r.random.IntN(int(120 * time.Millisecond)))
+		wait = time.Duration(r.random.IntN(int(120*time.Millisecond + 2*c.Every)))
 	}
 	select {
 	case <-p.done:
@@ -221,6 +228,8 @@ func (r *run) life(ctx context.Context, i int) error {
 	}
 	if !recovered && !p.recovered() {
 		r.res.InRecovery++
+	} else if p.open > 0 {
+		r.res.FoundOpen++
 	}
 	column := returned
 	if !r.res.CounterFile {
@@ -254,7 +263,8 @@ type process struct {
 	ready  chan struct{}
 	done   chan struct{}
 	err    error
-	died   bool // by SIGKILL, before kill was called
+	open   uint64 // units, once ready
+	died   bool   // by SIGKILL, before kill was called
 }
 
 func (r *run) start(c *Child) (*process, error) {
@@ -268,8 +278,10 @@ func (r *run) start(c *Child) (*process, error) {
 		return nil, err
 	}
 	go func() {
-		if line, err := bufio.NewReader(out).ReadString('\n'); err == nil && line == Ready+"\n" {
-			close(p.ready)
+		if line, err := bufio.NewReader(out).ReadString('\n'); err == nil {
+			if n, err := fmt.Sscanf(line, Ready+" %d\n", &p.open); err == nil && n == 1 {
+				close(p.ready)
+			}
 		}
 		_, _ = io.Copy(io.Discard, out)
 		p.err = p.cmd.Wait()
