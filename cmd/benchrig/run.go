@@ -17,6 +17,7 @@ import (
 	accounting "github.com/ron-accounting/ron-accounting"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/capture"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/live"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/redact"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/report"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/result"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/rig"
@@ -224,7 +225,7 @@ func runOne(ctx context.Context, set *rig.Settings, out runOutput, human, stderr
 	hooks := rig.Hooks{}
 	progress := live.New(stderr)
 	if !out.quiet {
-		fmt.Fprintf(stderr, "%s: %s, for %v into %s\n", set.Spec.Name, set.Spec.Title, set.Duration, set.Sink)
+		fmt.Fprintf(stderr, "%s: %s, for %v into %s\n", set.Spec.Name, set.Spec.Title, set.Duration, redact.Addresses(set.Sink))
 		hooks.Tick, hooks.Phase = progress.Tick, progress.Phase
 	}
 	var written []string

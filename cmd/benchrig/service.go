@@ -40,7 +40,7 @@ type service struct {
 	adapter  *adapter.Adapter
 	certs    *adapter.Certificates // nil: none
 	metrics  *pipeline.Metrics
-	reloaded time.Time // when one was obeyed
+	reloaded time.Time                     // when one was obeyed
 	tune     func(accounting.Tuning) error // puts in force; an error has changed nothing
 }
 

@@ -3,7 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net/url"
+
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/redact"
 )
 
 // Changed returns the keys whose values differ. The error names every one of them that may not change while the process runs.
@@ -23,9 +24,4 @@ func Changed(old, new []Value) (keys []string, err error) {
 }
 
 // Shown is the value as logs may have it: without the password of an address.
-func Shown(v Value) string {
-	if u, err := url.Parse(v.Text); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return v.Text
-}
+func Shown(v Value) string { return redact.Addresses(v.Text) }

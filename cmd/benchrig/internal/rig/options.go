@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/redact"
 )
 
 // Option is one setting: a flag of the command line and, with _ for -, a key of the configuration file.
@@ -86,7 +88,7 @@ func (s *Settings) Set(name, value string) error {
 		return fmt.Errorf("unknown setting %q: want one of %s", name, strings.Join(names("-"), ", "))
 	}
 	if err := Options[i].set(s, value); err != nil {
-		return fmt.Errorf("%s: got %q: %w", name, value, err)
+		return fmt.Errorf("%s: got %q: %w", name, redact.Addresses(value), err)
 	}
 	if other := map[string]string{"duration": "mins", "mins": "duration"}[name]; other != "" {
 		delete(s.set, other) // the flag goes before the file, whichever of the two each has

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/load"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/redact"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/workload"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/chaos"
 )
@@ -149,7 +150,7 @@ func (s *Settings) checkDims() error {
 // Asked returns the settings that were given explicitly, and the ones that matter to a reader, for the result.
 func (s *Settings) Asked() map[string]any {
 	out := map[string]any{
-		"tenants": s.Spec.Tenants, "dims": s.Spec.Dims, "keys": s.Spec.Keys, "sink": s.Sink, "window": s.Spec.Window.String(),
+		"tenants": s.Spec.Tenants, "dims": s.Spec.Dims, "keys": s.Spec.Keys, "sink": redact.Addresses(s.Sink), "window": s.Spec.Window.String(),
 		"producers": s.Producers, "duration": s.Duration.String(), "wal": s.WAL, "short": s.Short, "cold": s.Cold, "idle_windows": s.Idle,
 	}
 	if s.WAL {

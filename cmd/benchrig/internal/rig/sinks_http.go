@@ -12,6 +12,7 @@ import (
 
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
+	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/redact"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/httpledger"
 )
@@ -21,7 +22,7 @@ import (
 func httpSink(ctx context.Context, address string) (*sink, error) {
 	reader, base := ledgerReader(address)
 	if err := answers(ctx, reader, base); err != nil {
-		return nil, fmt.Errorf("sink %s: want a ledger that answers there (benchrig ledger serve): %w", address, err)
+		return nil, fmt.Errorf("sink %s: want a ledger that answers there (benchrig ledger serve): %w", redact.Addresses(address), err)
 	}
 	c, err := httpledger.New(address, httpledger.Options{})
 	if err != nil {
