@@ -19,7 +19,7 @@ func TestCheckpointBesideACounterFile(t *testing.T) {
 	p.count(t, 1, 1, 5)
 	p.mustSaveOpen(t)
 	p.count(t, 1, 1, 7)
-	whole, lost, foreign, heap := crashClone(t, o), crashClone(t, o), crashClone(t, o), crashClone(t, o)
+	whole, lost, cut, heap := crashClone(t, o), crashClone(t, o), crashClone(t, o), crashClone(t, o)
 	drop(p, l)
 	want := func(o Options, open5 uint64) Options {
 		t.Helper()
@@ -38,10 +38,10 @@ func TestCheckpointBesideACounterFile(t *testing.T) {
 	}
 	again := want(lost, 5)
 	want(again, 5) // from the file now
-	if err := os.WriteFile(foreign.CounterFile, []byte("not counters"), 0o600); err != nil {
+	if err := os.Truncate(cut.CounterFile, 5000); err != nil {
 		t.Fatal(err)
 	}
-	want(foreign, 5)
+	want(cut, 5)
 
 	file := heap.CounterFile
 	heap.CounterFile, heap.CheckpointInterval = "", 0

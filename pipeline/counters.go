@@ -13,7 +13,8 @@ import (
 )
 
 // mapCounters makes a shard map in the counter file, with what an earlier run left open there. The protocol: the WAL's last commit says which of
-// the file's two base areas is current and what it must look like; a file that does not fit is set aside, and what it had open is lost.
+// the file's two base areas is current and what it must look like; a file of this log that does not fit is set aside, and what it had open is lost; a
+// foreign one is refused.
 func (p *Pipeline) mapCounters(rec *wal.Recovered) error {
 	last := p.lastAlive(rec)
 	c := table.FileCommit{Epoch: rec.Epoch, FileID: rec.File.ID, Rows: rec.File.Rows, Fingerprint: rec.File.Fingerprint}

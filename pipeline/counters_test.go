@@ -15,6 +15,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/vfs"
+	"github.com/ron-accounting/ron-accounting/pipeline/wal"
 	"github.com/ron-accounting/ron-accounting/shardmap"
 	"github.com/ron-accounting/ron-accounting/shardmap/table"
 )
@@ -160,27 +161,48 @@ func TestForeignAndStaleCounterFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(c.CounterFile, b[:5000], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	setAside("a cut file", c, 12)
+
+	refused := func(name string, o Options) {
+		t.Helper()
+		o.Sinks = []export.Sink{{Name: "ledger", Exporter: &ledger{}}}
+		if p, err := Open(o); !errors.Is(err, table.ErrFileForeign) {
+			t.Errorf("%s: got %v, want ErrFileForeign", name, err)
+			if err == nil {
+				_ = p.Close(context.Background())
+			}
+		}
+	}
 	copy(b, "SOMEBODY")
 	if err := os.WriteFile(c.CounterFile, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	setAside("foreign content", c, 12)
-	if err := os.WriteFile(c.CounterFile, []byte("short"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	setAside("a short file", c, 12)
-
+	refused("foreign content", c)
 	other := mapped(t)
 	p = open(t, other, &ledger{})
 	p.mustClose(t)
 	copyFile(t, other.CounterFile, c.CounterFile)
-	setAside("another writer's", c, 12)
+	refused("another writer's", c)
+
+	c = crashClone(t, now)
+	if _, _, err := wal.Adopt(*c.WAL); err != nil {
+		t.Fatal(err)
+	}
+	setAside("after adopt", c, 12)
 
 	c = crashClone(t, now)
 	if err := os.RemoveAll(c.WAL.Dir); err != nil {
 		t.Fatal(err)
 	}
-	setAside("the WAL's directory deleted", c, 0)
+	refused("the WAL's directory deleted", c)
+	if err := os.Rename(c.CounterFile, c.CounterFile+".old"); err != nil { // the way out
+		t.Fatal(err)
+	}
+	p = open(t, c, &ledger{})
+	p.mustClose(t)
 
 	c = crashClone(t, now)
 	if err := os.Remove(c.CounterFile); err != nil {

@@ -12,8 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,9 +142,8 @@ func TestFileRefused(t *testing.T) {
 	good, _ := os.ReadFile(r.fc.Path)
 	r.kill()
 	for name, b := range map[string][]byte{
-		"older copy": old, "not one": []byte("hello"), "empty": nil, "cut": good[:len(good)-4096],
+		"older copy": old, "empty": nil, "cut": good[:len(good)-4096], "cut in the header": good[:900],
 		"header bit": append(append([]byte{}, good[:60]...), append([]byte{good[60] ^ 1}, good[61:]...)...),
-		"version":    append(append([]byte{}, good[:8]...), append([]byte{9}, good[9:]...)...),
 	} {
 		r.fc.Path = filepath.Join(t.TempDir(), "c")
 		if err := os.WriteFile(r.fc.Path, b, 0o600); err != nil {
@@ -157,20 +156,86 @@ func TestFileRefused(t *testing.T) {
 	}
 	r.fc.Path = filepath.Join(t.TempDir(), "c")
 	os.WriteFile(r.fc.Path, good, 0o600)
-	r.fc.Writer[3] = 9
+	r.fc.Writer[3] = 9 // by `benchrig adopt`: the log still knows the file
 	if r.open(); !strings.Contains(r.rep.SetAside, "writer") {
-		t.Errorf("foreign writer: %+v", r.rep)
-	}
-	r.kill()
-	r.fc.Writer[3] = 0
-	if r.open(); r.rep.SetAside == "" {
-		t.Errorf("file gone and made by another writer: %+v", r.rep)
+		t.Errorf("an earlier writer of the log: %+v", r.rep)
 	}
 	r.kill()
 	r.fc.AnyFS = false
 	r.fc.Path = "/proc/self/x"
 	if _, _, err := OpenWide(r.cfg, r.fc, nil); !errors.Is(err, table.ErrFileSystem) {
 		t.Errorf("not a tmpfs: %v", err)
+	}
+}
+
+// TestFileForeign: what is not this log's is refused and stays as it is, whatever it is.
+func TestFileForeign(t *testing.T) {
+	r := newFileRig(t).open()
+	record(t, r.m, key(1), 4)
+	r.seal(true)
+	r.kill()
+	good, err := os.ReadFile(r.fc.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(name, want string) {
+		t.Helper()
+		before, _ := os.Lstat(r.fc.Path)
+		m, _, err := OpenWide(r.cfg, r.fc, func(*WideKey) (uint32, bool) { return 0, true })
+		if !errors.Is(err, table.ErrFileForeign) || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s: got %v, want ErrFileForeign and %q", name, err, want)
+		}
+		if err == nil {
+			_ = m.CloseFile()
+		}
+		after, err := os.Lstat(r.fc.Path)
+		if err != nil || !os.SameFile(before, after) || before.Mode() != after.Mode() || before.Size() != after.Size() {
+			t.Errorf("%s: the file is not as it was: %v, %v", name, after, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		b    []byte
+		want string
+	}{
+		"another program's": {[]byte(strings.Repeat("somebody's work\n", 4000)), "not a counter file"},
+		"a short one":       {[]byte("hello"), "not a counter file"},
+		"a newer release's": {append(append([]byte{}, good[:8]...), append([]byte{9}, good[9:]...)...), "version 9"},
+	} {
+		r.fc.Path = filepath.Join(t.TempDir(), "c")
+		if err := os.WriteFile(r.fc.Path, c.b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refused(name, c.want)
+	}
+	r.fc.Path = filepath.Join(t.TempDir(), "c")
+	if err := os.WriteFile(r.fc.Path, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	commit, writer := r.fc.Commit, r.fc.Writer
+	r.fc.Writer, r.fc.Commit = [16]byte{9}, table.FileCommit{}
+	refused("another writer's", "belongs to writer 0100")
+	r.fc.Commit = table.FileCommit{Epoch: 1, FileID: [16]byte{7}}
+	refused("another log's", "belongs to writer 0100")
+	r.fc.Writer, r.fc.Commit = writer, commit
+	if r.open(); r.rep.SetAside != "" {
+		t.Errorf("its owner no longer finds it: %+v", r.rep)
+	}
+	r.kill()
+
+	dir := t.TempDir()
+	for name, place := range map[string]func(string) error{
+		"a directory": func(p string) error { return os.Mkdir(p, 0o700) },
+		"a pipe":      func(p string) error { return syscall.Mkfifo(p, 0o600) },
+		"a link":      func(p string) error { return os.Symlink(filepath.Join(dir, "target"), p) },
+	} {
+		r.fc.Path = filepath.Join(dir, name)
+		if err := place(r.fc.Path); err != nil {
+			t.Fatal(err)
+		}
+		refused(name, "want a regular file")
+		if _, err := os.Lstat(r.fc.Path + ".lock"); err == nil {
+			t.Errorf("%s: a lock was left beside it", name)
+		}
 	}
 }
 
@@ -275,11 +340,16 @@ func killChild(path string) {
 
 // TestFilesSetAsideAreKept: a second file that can't be used does not take the first one's name; beyond eight, the last name is used again.
 func TestFilesSetAsideAreKept(t *testing.T) {
-	r := newFileRig(t)
+	r := newFileRig(t).open()
+	head, err := os.ReadFile(r.fc.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var names []string
 	for i := range 10 {
 		r.kill()
-		if err := os.WriteFile(r.fc.Path, fmt.Appendf(nil, "not counters %d", i), 0o600); err != nil {
+		damaged := fmt.Appendf(nil, "%s%d", head[:16], i)
+		if err := os.WriteFile(r.fc.Path, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		r.open()
@@ -287,14 +357,14 @@ func TestFilesSetAsideAreKept(t *testing.T) {
 			t.Fatalf("file %d: %+v", i, r.rep)
 		}
 		names = append(names, strings.TrimPrefix(r.rep.KeptAs, r.fc.Path))
-		if b, err := os.ReadFile(r.rep.KeptAs); err != nil || string(b) != fmt.Sprintf("not counters %d", i) {
+		if b, err := os.ReadFile(r.rep.KeptAs); err != nil || string(b) != string(damaged) {
 			t.Errorf("file %d: got %q, %v", i, b, err)
 		}
 	}
 	if got, want := strings.Join(names, " "), ".bad .bad.1 .bad.2 .bad.3 .bad.4 .bad.5 .bad.6 .bad.7 .bad.7 .bad.7"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if b, err := os.ReadFile(r.fc.Path + ".bad"); err != nil || string(b) != "not counters 0" {
+	if b, err := os.ReadFile(r.fc.Path + ".bad"); err != nil || string(b) != string(head[:16])+"0" {
 		t.Errorf("the first: got %q, %v", b, err)
 	}
 }

@@ -34,6 +34,9 @@ const (
 var (
 	ErrFileBusy   = errors.New("accounting/shardmap: counter file has a live owner") // another process, or this one
 	ErrFileSystem = errors.New("accounting/shardmap: counter file needs a tmpfs")    // or the platform can't map one
+	// ErrFileForeign: what stands under the name is no counter file of this log, and is left as it is: a device, another program's file, a newer
+	// release's, or another writer's, whose open counts are intact and wait for that writer's next start.
+	ErrFileForeign = errors.New("accounting/shardmap: counter file is somebody else's; name another one, or move it away")
 )
 
 // FileCommit is what the log's last commit says of the counters. The zero value: the log has none.
@@ -103,17 +106,24 @@ func (h *fileHead) append(b []byte) []byte {
 	return binary.LittleEndian.AppendUint64(b, 0)
 }
 
-// parse reads a header, or says in a few words what is wrong.
-func (h *fileHead) parse(b []byte) string {
+// parse reads a header, or says in a few words how it is damaged. The error is ErrFileForeign.
+func (h *fileHead) parse(b []byte) (damage string, err error) {
+	foreign := func(format string, v ...any) (string, error) {
+		return "", fmt.Errorf("%w: "+format, append([]any{ErrFileForeign}, v...)...)
+	}
 	switch {
-	case len(b) < fileHeader || string(b[:8]) != fileMagic:
-		return "not a counter file"
-	case binary.LittleEndian.Uint32(b[8:]) != fileVersion:
-		return fmt.Sprintf("version %d, want %d", binary.LittleEndian.Uint32(b[8:]), fileVersion)
+	case len(b) == 0:
+		return "empty", nil
+	case len(b) < 16 || string(b[:8]) != fileMagic:
+		return foreign("not a counter file")
 	case binary.NativeEndian.Uint32(b[12:]) != fileOrder:
-		return "written by a machine of the other byte order"
+		return foreign("written by a machine of the other byte order")
+	case binary.LittleEndian.Uint32(b[8:]) != fileVersion:
+		return foreign("version %d, this release knows %d", binary.LittleEndian.Uint32(b[8:]), fileVersion)
+	case len(b) < fileHeader:
+		return fmt.Sprintf("%d bytes, less than a header", len(b)), nil
 	case crc64.Checksum(b[:fileHeader-16], crcTable) != binary.LittleEndian.Uint64(b[fileHeader-16:]):
-		return "header damaged"
+		return "header damaged", nil
 	}
 	for i, p := range []*uint64{&h.slots, &h.words, &h.cols, &h.capacity, &h.buckets} {
 		*p = binary.LittleEndian.Uint64(b[16+8*i:])
@@ -133,9 +143,9 @@ func (h *fileHead) parse(b []byte) string {
 		h.dims = append(h.dims, str())
 	}
 	if h.capacity < 1 || h.capacity > MaxCapacity || h.cols > maxColumns || h.words > uint64(len(Packed{})) || h.slots != h.capacity+h.capacity/4+1+maxHint {
-		return "header does not add up"
+		return "header does not add up", nil
 	}
-	return ""
+	return "", nil
 }
 
 // found is a counter file as an open finds it, mapped as a generation that nobody counts in.
@@ -145,13 +155,22 @@ type found struct {
 	g         *Gen
 }
 
+// belongs says whether the file is this log's: its writer's, or one that the log has used under an earlier writer id.
+func (f *found) belongs(c *Core, fc *FileConfig) error {
+	switch h := &f.head; {
+	case h.layout != c.layout.Name || h.words != uint64(c.layout.Words):
+		return fmt.Errorf("%w: holds layout %q, want %q", ErrFileForeign, h.layout, c.layout.Name)
+	case h.writer != fc.Writer && h.writer != fc.OldWriter && (fc.Commit.Epoch == 0 || h.id != fc.Commit.FileID):
+		return fmt.Errorf("%w: belongs to writer %x, this is %x", ErrFileForeign, h.writer, fc.Writer)
+	}
+	return nil
+}
+
 // check says why the file can't be used with the log's last commit, or nothing.
-func (f *found) check(c *Core, fc *FileConfig) string {
+func (f *found) check(fc *FileConfig) string {
 	switch h, w := &f.head, fc.Commit.Epoch; {
 	case h.writer != fc.Writer && (h.writer != fc.OldWriter || fc.OldWriter == [16]byte{}):
-		return fmt.Sprintf("belongs to writer %x, this is %x", h.writer, fc.Writer)
-	case h.layout != c.layout.Name || h.words != uint64(c.layout.Words):
-		return fmt.Sprintf("holds layout %q, want %q", h.layout, c.layout.Name)
+		return fmt.Sprintf("belongs to writer %x, which this log was before it became %x", h.writer, fc.Writer)
 	case f.committed > w: // the base of a commit that the log has lost: nothing to compare with
 		return ""
 	case h.id == fc.Commit.FileID && w > 0:

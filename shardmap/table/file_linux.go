@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,7 +24,10 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 	if st.Type != unix.TMPFS_MAGIC && !fc.AnyFS {
 		return rep, fmt.Errorf("%w: %s: file system type %#x", ErrFileSystem, fc.Path, st.Type)
 	}
-	lock, err := os.OpenFile(fc.Path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if info, err := os.Lstat(fc.Path); err == nil && !info.Mode().IsRegular() { // a rename would take a device or a directory from its place
+		return rep, fmt.Errorf("%w: %s: %v, want a regular file", ErrFileForeign, fc.Path, info.Mode())
+	}
+	lock, err := os.OpenFile(fc.Path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return rep, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -94,7 +98,7 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 	return rep, nil
 }
 
-// takeOver reads the rows of the file that is there, or sets it aside.
+// takeOver reads the rows of the file that is there, or sets it aside where it is damaged or stale. The error may be ErrFileForeign.
 func (c *Core) takeOver(fc *FileConfig, rep *FileReport) ([]FileRow, error) {
 	f, why, err := openFound(fc.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,14 +107,16 @@ func (c *Core) takeOver(fc *FileConfig, rep *FileReport) ([]FileRow, error) {
 		}
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("accounting/shardmap: counter file: %w", err)
-	}
-	rep.Found = true
 	if f != nil {
 		defer f.g.free()
-		why = f.check(c, fc)
+		if err = f.belongs(c, fc); err == nil {
+			why = f.check(fc)
+		}
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", fc.Path, err)
+	}
+	rep.Found = true
 	if why != "" {
 		rep.SetAside = why
 		rep.KeptAs = badName(fc.Path)
@@ -145,12 +151,13 @@ func openFound(path string) (f *found, why string, err error) {
 	}
 	defer file.Close()
 	b := make([]byte, fileHeader)
-	if _, err := file.ReadAt(b, 0); err != nil {
-		return nil, "not a counter file", nil
+	n, err := file.ReadAt(b, 0)
+	if err != nil && err != io.EOF {
+		return nil, err.Error(), nil
 	}
 	f = new(found)
-	if why := f.head.parse(b); why != "" {
-		return nil, why, nil
+	if why, err := f.head.parse(b[:n]); why != "" || err != nil {
+		return nil, why, err
 	}
 	f.committed = binary.NativeEndian.Uint64(b[fileHeader-8:])
 	st, err := file.Stat()
@@ -182,7 +189,7 @@ type fileRegion struct {
 
 // Alloc implements Region, once.
 func (r *fileRegion) Alloc(n int) ([]byte, func(), error) {
-	f, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}
