@@ -36,6 +36,7 @@ type service struct {
 	values []config.Value
 
 	rec      *accounting.Recorder
+	maxSlice func() int // of the sink; nil: any slice
 	queue    *ingress.Queue
 	adapter  *adapter.Adapter
 	certs    *adapter.Certificates // nil: none
@@ -59,6 +60,9 @@ func (s *service) run(ctx context.Context, ready func(where string)) (err error)
 		return err
 	}
 	defer closing("the sink", func(context.Context) error { return done() })
+	if limited, ok := exporter.(interface{ MaxSliceBytes() int }); ok {
+		s.maxSlice = limited.MaxSliceBytes
+	}
 	sink := export.Sink{Name: "sink", Exporter: exporter, Required: true}
 
 	o := s.c.Options
@@ -132,7 +136,7 @@ func (s *service) listen() (*adapter.Server, *prometheus.Registry, error) {
 		}
 	}
 	s.adapter, err = adapter.New(adapter.Options{Queue: s.queue, Record: adapter.Into(s.rec.Counter), Dimensions: s.dimensions(), Readiness: s.rec.Readiness,
-		Tokens: ring, Audience: v.Audience, AllowUIDs: v.AllowUIDs, Insecure: v.Insecure, MaxInflight: v.MaxInflight, MaxInflightBytes: v.MaxInflightBytes,
+		Tokens: ring, Audience: v.Audience, AllowUIDs: v.AllowUIDs, Insecure: v.Insecure, MaxInflight: v.MaxInflight, MaxInflightBytes: v.MaxInflightBytes, MaxSlice: s.maxSlice,
 		MaxRows: v.MaxRows, Metrics: s.metrics, Logger: s.log})
 	if err != nil {
 		return nil, nil, err

@@ -131,6 +131,13 @@ func (a *Adapter) export(w http.ResponseWriter, r *http.Request, p *principal) (
 	if f != nil {
 		return "", f
 	}
+	if a.o.MaxSlice != nil {
+		if most := a.o.MaxSlice(); len(b.b) > most {
+			f := refuse(problem.Oversize, reasonOversize, "got a slice of %d bytes, the sink takes at most %d", len(b.b), most)
+			b.free()
+			return "", f
+		}
+	}
 	s, err := canon.View(b.b)
 	switch {
 	case err != nil:

@@ -37,6 +37,7 @@ type Options struct {
 
 	MaxInflightBytes int64         // of bodies being received or judged; 64 MiB; one principal at most half
 	MaxInflight      int           // requests with bodies; 1024; one principal at most half
+	MaxSlice         func() int    // bytes of a slice that the sink takes: more is refused, not accepted and kept for ever; nil: 1 MiB
 	MaxRows          int           // of a POST /record; 8192
 	OpDeadline       time.Duration // from a body's end to the answer; 4 s. Below the write timeout of 5 s
 

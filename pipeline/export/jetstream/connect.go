@@ -139,6 +139,15 @@ func (e *Exporter) greet(ctx context.Context) error {
 	return nil
 }
 
+// MaxSliceBytes is the largest slice that the server takes; the last one's word while it is away. Above it Put fails for ever.
+func (e *Exporter) MaxSliceBytes() int {
+	n := int(e.nc.MaxPayload()) - headroom
+	if n <= 0 || n > canon.MaxBytes { // no server has answered yet, or there is room
+		return canon.MaxBytes
+	}
+	return n
+}
+
 // Close closes the connection.
 func (e *Exporter) Close() error {
 	e.nc.Close()
