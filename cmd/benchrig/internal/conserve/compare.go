@@ -27,13 +27,16 @@ const maxExamples = 5
 // Compare checks every expected key, and that the book holds no other.
 func (b *Book) Compare(expected func(yield func(Expected) bool)) Difference {
 	d := Difference{Ledger: new(big.Int), Lost: new(big.Int), Double: new(big.Int)}
-	for _, u := range b.units {
+	held := 0
+	for _, u := range b.all() {
 		add(d.Ledger, u)
+		held++
 	}
 	seen := 0
-	known := make(map[Key]struct{}, len(b.units))
+	known := make(map[Key]struct{}, held)
 	for e := range expected {
-		have, ok := b.units[e.Key]
+		a, i := e.Key.split()
+		have, ok := b.units[a][i]
 		if ok {
 			seen++
 			known[e.Key] = struct{}{}
@@ -50,8 +53,8 @@ func (b *Book) Compare(expected func(yield func(Expected) bool)) Difference {
 			d.example(e.Key, "double", e, have)
 		}
 	}
-	if seen < len(b.units) {
-		for k, u := range b.units {
+	if seen < held {
+		for k, u := range b.all() {
 			if _, ok := known[k]; !ok {
 				add(d.Double, u)
 				d.example(k, "never counted", Expected{Key: k}, u)

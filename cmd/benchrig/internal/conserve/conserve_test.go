@@ -122,13 +122,31 @@ func TestBreaks(t *testing.T) {
 		{"hole", [][]byte{chain[0], chain[2]}, "seq 2: want seq 1: slices are missing"},
 		{"head missing", chain[1:], "seq 1: want seq 0: slices are missing"},
 		{"twice", [][]byte{chain[0], chain[0]}, "it is there twice"},
+		{"an earlier one twice", [][]byte{chain[0], chain[1], chain[0], chain[2]}, "seq 0: it is there twice"},
 		{"no link", [][]byte{chain[0], other}, "no link"},
 		{"other link", [][]byte{chain[0], wrongLink}, "is not the digest"},
 		{"gap elsewhere", [][]byte{chain[0], wrongGap}, "declares a gap 2 to 3"},
 	} {
 		got := strings.Join(book(t, c.bodies...).Breaks(10), "; ")
+		if strings.Contains(got, "; ") {
+			t.Errorf("%s: one fault is told more than once: %q", c.name, got)
+		}
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// A chain read in order keeps one slice, however long it is, and still knows which seqs it has.
+func TestLongChainIsSmall(t *testing.T) {
+	incs := make([]uint64, 3000)
+	for i := range incs {
+		incs[i] = 1
+	}
+	b := book(t, chainOf(t, incs...)...)
+	for s, c := range b.chains {
+		if len(c.held) != 1 || len(c.rest) != 0 || !c.has(0) || !c.has(2999) || c.has(3000) || len(b.Breaks(1)) > 0 {
+			t.Errorf("stream %v: %d spans, %d apart, breaks %v", s, len(c.held), len(c.rest), b.Breaks(1))
 		}
 	}
 }

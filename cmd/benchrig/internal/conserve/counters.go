@@ -94,6 +94,7 @@ func ReadCounters(path string, epoch uint64) (*Counters, error) {
 // AddOpen enters what is open as if it had been sealed.
 func (b *Book) AddOpen(c *Counters) {
 	for k, u := range c.Open {
-		b.units[k] += u
+		a, i := k.split()
+		b.enter(b.account(a), i, u)
 	}
 }

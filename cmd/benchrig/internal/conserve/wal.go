@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -243,12 +244,9 @@ func (l *Log) entry(f frame) {
 // AddMissing enters the log's slices that the book does not hold yet.
 func (b *Book) AddMissing(l *Log) error {
 	for s, bodies := range l.Slices {
-		have := map[uint64]bool{}
-		for _, k := range b.chains[s] {
-			have[k.seq] = true
-		}
-		for seq, body := range bodies {
-			if have[seq] {
+		for _, seq := range slices.Sorted(maps.Keys(bodies)) {
+			body := bodies[seq]
+			if c := b.chains[s]; c != nil && c.has(seq) {
 				continue
 			}
 			if err := b.Add(body); err != nil {

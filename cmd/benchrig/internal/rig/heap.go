@@ -28,6 +28,15 @@ func tightenHeap() (undo func()) {
 	}
 }
 
+// relaxHeap ends that: what follows is judged no more, and reading a ledger back makes more garbage than the limit has room for.
+func relaxHeap() {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	debug.SetMemoryLimit(math.MaxInt64)
+	debug.SetGCPercent(100)
+}
+
 // limitHeap sets the soft limit to what lives now, the garbage that gcPercent allows and the runtime's own memory: the limit
 // follows what lives, so that it never makes the collector work more often than the percentage does, but makes it give back what is free.
 func limitHeap() {

@@ -59,6 +59,7 @@ func (s *session) conservation(st accounting.Stats) {
 func (s *session) prove(l *load.Load) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
+	relaxHeap()
 	book := conserve.NewBook()
 	if err := s.sink.read(ctx, book); err != nil {
 		return fmt.Errorf("reading the ledger back: %w", err)
