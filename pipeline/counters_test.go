@@ -389,3 +389,48 @@ func TestOpenCountsKeepTheirPeriod(t *testing.T) {
 		}
 	}
 }
+
+// TestCounterFileEvictsWhileItRuns: more keys than fit come and go in one life; at each turn a kill loses nothing and doubles nothing.
+func TestCounterFileEvictsWhileItRuns(t *testing.T) {
+	l, o := &ledger{}, mapped(t)
+	p := open(t, o, l)
+	sum := uint64(0)
+	for round := range uint64(6) {
+		for i := range uint64(40) {
+			p.count(t, 1, 1000*round+i, i+1)
+			sum += i + 1
+		}
+		p.count(t, 1, 1, 5)
+		sum += 5
+		flush(t, p)
+		p.count(t, 2, 1, 7) // open while the file changes
+		sum += 7
+		p.sealMu.Lock()
+		rep, err := p.m.Sweep(1)
+		rep2, err2 := p.m.Sweep(1)
+		p.sealMu.Unlock()
+		if err := errors.Join(err, err2); err != nil || rep.Evicted+rep2.Evicted < 40 {
+			t.Fatalf("round %d: %+v, %+v, %v", round, rep, rep2, err)
+		}
+		p.count(t, 2, 1, 1)
+		sum++
+		c := crashClone(t, o)
+		drop(p, l)
+		o = c
+		p = open(t, o, l)
+		if u := balanced(t, p); u.Open != 8 || u.Recorded != sum {
+			t.Fatalf("round %d: %+v, want 8 open of %d", round, u, sum)
+		}
+		p.sealMu.Lock()
+		_, err = p.m.Sweep(1)
+		p.sealMu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush(t, p)
+	p.mustClose(t)
+	if l.units() != sum {
+		t.Errorf("the ledger holds %d units, want %d", l.units(), sum)
+	}
+}

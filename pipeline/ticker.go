@@ -109,7 +109,9 @@ func (p *Pipeline) rollover(now time.Time, each func(*pending)) {
 	p.metrics.Rollovers.WithLabelValues(result).Inc()
 	p.metrics.RolloverSkew.Observe(max(skew, 0).Seconds())
 	if p.o.IdleWindows > 0 {
-		p.m.Sweep(p.o.IdleWindows)
+		if _, err := p.m.Sweep(p.o.IdleWindows); err != nil {
+			p.log.Warn("idle rows stay: no memory for a map without them", "err", err)
+		}
 	}
 }
 

@@ -55,6 +55,6 @@
 //
 // # Limits
 //
-// Capacity is fixed when the map is made. A map in a file evicts when it is opened, not while it runs. A stream's
-// number must fit the layout's StreamBits. Rows of a sweep's two generations are in memory together while it lasts.
+// Capacity is fixed when the map is made. A stream's number must fit the layout's StreamBits. A sweep's two generations are
+// in memory, or on the tmpfs, together while it lasts; of a map in a file records wait while the second takes its place.
 package shardmap

@@ -88,6 +88,7 @@ type Core struct {
 	fileID    [16]byte // zero without a counter file
 	committed []uint64 // one word, in the file's header; nil without
 	lock      *os.File // of the counter file
+	file      *ownFile // nil without
 
 	sealMu sync.Mutex
 	sealer

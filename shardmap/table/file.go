@@ -22,7 +22,7 @@ import (
 //	32768  the region, see plan
 //
 // An open never goes on in a file it finds: it makes a new one from the open counts (path.tmp, then rename). So torn
-// slots, other columns, another capacity, renumbered dimensions and older versions all take one path.
+// slots, other columns, another capacity, renumbered dimensions and older versions all take one path. A sweep does the same while it runs.
 
 const (
 	fileHeader  = 32 << 10
@@ -60,7 +60,8 @@ type FileConfig struct {
 	NewWriter func() ([16]byte, error)
 	// Rescue, where set, is called where no file can be used: what it returns is open in the new one from its first moment.
 	Rescue func() ([]FileRow, error)
-	AnyFS  bool // allow another file system than a tmpfs: for tests
+	AnyFS  bool   // allow another file system than a tmpfs: for tests
+	Step   func() // tests: called between the steps of a change of generation
 }
 
 // FileReport says what an open found.
@@ -232,6 +233,30 @@ func (f *found) rows(c *Core, fc *FileConfig, rep *FileReport) ([]FileRow, error
 	}
 	rep.Rows = len(out)
 	return out, nil
+}
+
+// ownFile is what a map's next file says as this one does.
+type ownFile struct {
+	path   string
+	writer [16]byte
+	dims   []string
+	epoch  uint64 // of the commit that the file was made after
+	born   uint64 // its fingerprint
+	step   func()
+}
+
+// lastFingerprint returns F of the log's last commit, whichever file that was made with.
+func (c *Core) lastFingerprint() uint64 {
+	if c.epoch == c.file.epoch {
+		return c.file.born
+	}
+	return c.sealer.cur.fingerprint(c.epoch, c.fileID)
+}
+
+func (c *Core) fileStep() {
+	if c.file != nil && c.file.step != nil {
+		c.file.step()
+	}
 }
 
 func newFileID() (id [16]byte) { rand.Read(id[:]); return id }

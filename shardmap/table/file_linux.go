@@ -76,11 +76,8 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 	}
 	g := c.sealer.cur
 	c.epoch = fc.Commit.Epoch // the new file has sealed nothing: its epochs follow the log, whatever the old one had seen
-	h := fileHead{slots: uint64(g.n), words: uint64(g.words), cols: uint64(g.cols), capacity: uint64(g.capacity), buckets: g.buckets,
-		seed: c.seed, writer: fc.Writer, id: c.fileID, born: fc.Commit.Fingerprint, layout: l.Name, dims: fc.Dimensions}
-	copy(reg.mem, h.append(make([]byte, 0, fileHeader)))
-	c.committed = words(at(bytePointer(reg.mem), fileHeader-8), 1)
-	c.committed[0] = fc.Commit.Epoch
+	c.file = &ownFile{fc.Path, fc.Writer, fc.Dimensions, fc.Commit.Epoch, fc.Commit.Fingerprint, fc.Step}
+	c.committed = c.writeHead(reg, g, c.fileID, c.file.born)
 	for i := range rows {
 		k := &rows[i].Key
 		id, ok := stream(k)
@@ -96,6 +93,43 @@ func (c *Core) InitFile(l Layout, cfg Config, fc FileConfig, stream func(*Packed
 	}
 	c.lock, done = lock, true
 	return rep, nil
+}
+
+// writeHead fills in a new file's header and returns its committed word.
+func (c *Core) writeHead(reg *fileRegion, g *Gen, id [16]byte, born uint64) []uint64 {
+	h := fileHead{slots: uint64(g.n), words: uint64(g.words), cols: uint64(g.cols), capacity: uint64(g.capacity), buckets: g.buckets,
+		seed: c.seed, writer: c.file.writer, id: id, born: born, layout: c.layout.Name, dims: c.file.dims}
+	copy(reg.mem, h.append(make([]byte, 0, fileHeader)))
+	committed := words(at(bytePointer(reg.mem), fileHeader-8), 1)
+	committed[0] = c.epoch
+	return committed
+}
+
+// beginFile lets the next generation be a file beside the current one.
+func (c *Core) beginFile() { c.cfg.Region = &fileRegion{path: c.file.path + ".tmp"} }
+
+// endFile lets next's file, which holds every open unit while nobody counts, take the place of the current one: nothing of it has been sealed, and
+// it was made after the log's last commit, as at an open. On an error the current file is as it was.
+func (c *Core) endFile(next *Gen) error {
+	reg, id, born := c.cfg.Region.(*fileRegion), newFileID(), c.lastFingerprint()
+	committed := c.writeHead(reg, next, id, born)
+	c.fileStep()
+	err := func() error {
+		st, err := os.Stat(c.file.path) // its time says until when all is sealed
+		if err != nil {
+			return err
+		}
+		if err := os.Chtimes(reg.path, st.ModTime(), st.ModTime()); err != nil {
+			return err
+		}
+		return os.Rename(reg.path, c.file.path)
+	}()
+	if err != nil {
+		return fmt.Errorf("accounting/shardmap: counter file: %w", errors.Join(err, os.Remove(reg.path)))
+	}
+	c.committed, c.fileID, c.file.born, c.file.epoch = committed, id, born, c.epoch
+	c.fileStep()
+	return nil
 }
 
 // takeOver reads the rows of the file that is there, or sets it aside where it is damaged or stale. The error may be ErrFileForeign.
