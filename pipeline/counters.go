@@ -73,7 +73,7 @@ func (p *Pipeline) reportCounters(rec *wal.Recovered, r *table.FileReport) {
 	}
 	if r.BadSlots > 0 {
 		lost("bad_slot")
-		p.log.Error("torn slots in the counter file", "slots", r.BadSlots, "units", bigInt(r.LostUnits))
+		p.log.Error("damaged slots in the counter file: their open counts are lost", "slots", r.BadSlots, "units_known", bigInt(r.LostUnits))
 	}
 	if r.Found && r.SetAside == "" {
 		p.log.Info("counters recovered", "rows", r.Rows, "units", bigInt(r.Units))

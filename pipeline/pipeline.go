@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,8 @@ type Pipeline struct {
 	sinkErr  []error // by sink: what keeps it from answering
 	sinkDeaf []error // by sink: calls that ignore their deadline
 	tipErr   error   // why streams with a hole still wait for the first required sink's tip
-	halted   error   // lanes that a sink has refused for good
+	halted   halts   // lanes that a sink has refused, until Tune serves them again
+	broken   halts   // streams that recovery could not settle, until the next start
 
 	sealMu  sync.Mutex // one seal at a time; guards roll, sealer and the sealer's fields of streams
 	roll    *rollover
@@ -239,11 +241,10 @@ func (p *Pipeline) drainError(after time.Duration) *DrainError {
 			e.Units[name] = clamp(u)
 		}
 	}
-	for _, s := range p.streams.all() {
-		for _, l := range s.lanes {
-			if l.Len() > 0 {
+	for _, list := range [][]*stream{p.streams.all(), p.retired} {
+		for _, s := range list {
+			if slices.ContainsFunc(s.lanes, func(l *lane.Lane) bool { return l.Len() > 0 }) {
 				e.Streams++
-				break
 			}
 		}
 	}

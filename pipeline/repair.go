@@ -125,7 +125,7 @@ func (p *Pipeline) compareTip(h *wal.Head, t tip) error {
 		err := lostTail(h, next)
 		p.log.Error("the ledger has lost slices that it had acked", "err", err)
 		p.sinkMu.Lock()
-		p.halted = errors.Join(p.halted, err)
+		p.halted.add(err)
 		p.judgeSinks()
 		p.sinkMu.Unlock()
 	}
@@ -222,7 +222,7 @@ func (p *Pipeline) repairAll(ctx context.Context) bool {
 		}
 		if err := p.settleRepair(r, tips[i]); err != nil {
 			p.sinkMu.Lock()
-			p.halted = errors.Join(p.halted, err)
+			p.broken.add(err)
 			p.sinkMu.Unlock()
 			p.log.Error("stream halted", "stream", r.s.name, "err", err)
 		}

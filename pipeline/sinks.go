@@ -30,7 +30,7 @@ func (p *Pipeline) connect() error {
 			},
 			Load:   p.loadBody,
 			Hooks:  p.hooks(i),
-			Logger: p.log.With("sink", s.Name),
+			Logger: p.log,
 			Tracer: p.o.Tracer,
 		})
 		if err != nil {
@@ -143,8 +143,8 @@ func (p *Pipeline) hooks(sink int) lane.Hooks {
 			}
 			if p.wal != nil && errors.Is(err, export.ErrConflict) {
 				err = fmt.Errorf("%w: %w", ErrCloned, err)
+				p.log.Error("another owner of this writer id", "stream", l.Stream(), "err", err)
 			}
-			p.log.Error("lane halted", "sink", p.o.Sinks[sink].Name, "stream", l.Stream(), "seq", seq, "err", err)
 			p.sinkState(sink, err)
 		},
 		Circuit: func(open bool, err error) {
@@ -165,7 +165,7 @@ func (p *Pipeline) sinkState(sink int, err error) {
 	p.sinkMu.Lock()
 	defer p.sinkMu.Unlock()
 	if err != nil && (errors.Is(err, export.ErrGap) || errors.Is(err, export.ErrConflict)) {
-		p.halted = errors.Join(p.halted, err) // a halted lane stays an alarm until the process ends or an operator mends it
+		p.halted.add(err) // a halted lane stays an alarm until the process ends or an operator mends it
 	} else {
 		p.sinkErr[sink] = err
 	}
@@ -174,7 +174,7 @@ func (p *Pipeline) sinkState(sink int, err error) {
 
 // judgeSinks sets exporter_ok by what is known. Under sinkMu.
 func (p *Pipeline) judgeSinks() {
-	p.ready.set(ExporterOK, errors.Join(append(append([]error{p.halted, p.tipErr}, p.sinkErr...), p.sinkDeaf...)...))
+	p.ready.set(ExporterOK, errors.Join(append(append([]error{p.halted.err(), p.broken.err(), p.tipErr}, p.sinkErr...), p.sinkDeaf...)...))
 }
 
 // judgeDeaf looks for required sinks that do not even return when their time is up.

@@ -26,7 +26,8 @@ func (t Tuning) Lane() lane.Tuning {
 	return lane.Tuning{Fairness: f, Weights: t.Weights, Base: t.Backoff.Base, Cap: t.Backoff.Cap, OpDeadline: t.OpDeadline}
 }
 
-// Tune changes the export of every sink. After an error the sinks before the one that it names are changed already.
+// Tune changes the export of every sink, and serves halted lanes again: after the sink was mended it is the way on without a restart. After an error
+// the sinks before the one that it names are changed already.
 func (p *Pipeline) Tune(t Tuning) error {
 	if t.DrainDeadline == 0 {
 		t.DrainDeadline = 5 * time.Second
@@ -40,8 +41,22 @@ func (p *Pipeline) Tune(t Tuning) error {
 	}
 	p.sinkMu.Lock()
 	p.o.DrainDeadline = t.DrainDeadline
+	p.halted = halts{} // those that are not mended come back at once
+	p.judgeSinks()
 	p.sinkMu.Unlock()
+	p.restartLanes()
 	return errors.Join(errs...)
+}
+
+// restartLanes serves every halted or resting lane again.
+func (p *Pipeline) restartLanes() {
+	for _, list := range [][]*stream{p.streams.all(), p.retired} {
+		for _, s := range list {
+			for _, l := range s.lanes {
+				l.Restart()
+			}
+		}
+	}
 }
 
 func (p *Pipeline) drainDeadline() time.Duration {

@@ -12,8 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -257,6 +257,38 @@ func TestFileTorn(t *testing.T) {
 		}
 		r.kill()
 	}
+}
+
+// TestFileCellsBelowTheirBase: counters only grow, so a cell that lost its count, but not what was sealed of it, is damage and no count.
+func TestFileCellsBelowTheirBase(t *testing.T) {
+	r := newFileRig(t).open()
+	record(t, r.m, key(1), 9)
+	record(t, r.m, key(2), 5)
+	r.seal(true)
+	record(t, r.m, key(1), 3)
+	record(t, r.m, key(2), 4)
+	r.kill()
+	b, err := os.ReadFile(r.fc.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hit := 0
+	for i := 0; i+8 <= len(b); i += 8 {
+		if v := binary.NativeEndian.Uint64(b[i:]); i >= 32<<10 && v == 12 { // the cell of key 1; no other word is 12
+			binary.NativeEndian.PutUint64(b[i:], 2)
+			hit++
+		}
+	}
+	if hit != 1 {
+		t.Fatalf("%d words hold 12, want the one cell", hit)
+	}
+	if err := os.WriteFile(r.fc.Path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r.open(); r.rep.BadSlots != 1 || r.rep.Units.Lo != 4 || r.rep.Units.Hi != 0 || !r.rep.LostUnits.IsZero() {
+		t.Errorf("got %+v, want one bad slot and the other's 4 units", r.rep)
+	}
+	r.wantOpen(4)
 }
 
 // TestFileKill kills a recording process with SIGKILL, again and again, and compares with the oracle it wrote to its

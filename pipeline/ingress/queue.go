@@ -130,7 +130,7 @@ func Open(o Options) (*Queue, error) {
 	}
 	var err error
 	q.router, err = lane.New(lane.Config{Sink: o.Sink, Workers: o.Workers, LaneCapacity: o.LaneCapacity, Tuning: o.Tuning, Load: q.load,
-		Hooks: q.hooks(), Logger: o.Logger.With("sink", o.Sink.Name)})
+		Hooks: q.hooks(), Logger: o.Logger})
 	if err != nil {
 		return nil, errors.Join(err, q.store.close())
 	}

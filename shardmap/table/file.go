@@ -72,8 +72,8 @@ type FileReport struct {
 	Rescued   bool   // Rows and Units are Rescue's, not the file's
 	Rows      int    // rows with open units taken over
 	Units     U128   // these units
-	BadSlots  int    // slots torn or without a key that held units
-	LostUnits U128   // those units
+	BadSlots  int    // slots torn or without a key that held units, or that hold less than was sealed
+	LostUnits U128   // of the former; of the latter how many is unknown
 	Committed uint64 // above Commit.Epoch: the log has lost commits that may have been exported; take a new writer
 }
 
@@ -207,8 +207,13 @@ func (f *found) rows(c *Core, fc *FileConfig, rep *FileReport) ([]FileRow, error
 	var out []FileRow
 	var k Packed // one for all: it escapes
 	for row := range f.g.n {
-		open := f.g.value(row).Sub(U128{f.g.baseHi[area][row], f.g.baseLo[area][row]})
+		value, base := f.g.value(row), U128{f.g.baseHi[area][row], f.g.baseLo[area][row]}
+		open := value.Sub(base)
 		if open.IsZero() {
+			continue
+		}
+		if value.less(base) { // counters only grow: a difference below 0 would be 2^128 less something, and billed as 2^64-1
+			rep.BadSlots++
 			continue
 		}
 		k = c.key(f.g, row)
@@ -220,7 +225,9 @@ func (f *found) rows(c *Core, fc *FileConfig, rep *FileReport) ([]FileRow, error
 		if l.DimWord >= 0 {
 			d := int(c.dim(&k))
 			if d >= len(f.head.dims) {
-				return nil, fmt.Errorf("%w: counter file: row of dimension %d of %d", ErrConfig, d, len(f.head.dims))
+				rep.BadSlots++
+				rep.LostUnits = rep.LostUnits.Add(open)
+				continue
 			}
 			to, ok := number[f.head.dims[d]]
 			if !ok {

@@ -22,6 +22,8 @@ func (a U128) Sub(b U128) U128 {
 	return U128{hi, lo}
 }
 
+func (a U128) less(b U128) bool { return a.Hi < b.Hi || a.Hi == b.Hi && a.Lo < b.Lo }
+
 // IsZero reports a = 0.
 func (a U128) IsZero() bool { return a.Hi|a.Lo == 0 }
 
