@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -19,14 +21,22 @@ type Progress struct {
 	w     io.Writer
 	tty   bool
 	color bool
-	lines int // drawn and not yet overwritten
+	width func() int // of the terminal, in columns
+	lines int        // drawn and not yet overwritten
 	rates []float64
 }
 
 // New returns a progress on w. It redraws where w is a terminal that can, and colours unless NO_COLOR is set.
 func New(w io.Writer) *Progress {
 	tty := Terminal(w) && os.Getenv("TERM") != "dumb"
-	return &Progress{w: w, tty: tty, color: tty && os.Getenv("NO_COLOR") == ""}
+	return &Progress{w: w, tty: tty, color: tty && os.Getenv("NO_COLOR") == "", width: func() int {
+		if f, ok := w.(*os.File); ok {
+			if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+				return columns
+			}
+		}
+		return 80
+	}}
 }
 
 // Terminal reports whether w is one.
@@ -61,7 +71,7 @@ func (p *Progress) Tick(v rig.View) {
 			v.Workload, v.T, v.Length.Seconds(), result.Count(v.Rate), v.RecordNS, v.LagP99US, v.Pending, v.ExportMS, v.RSSMiB, v.CPU, state)
 		return
 	}
-	p.rates = append(p.rates, v.Rate)
+	p.rates = append(p.rates[max(0, len(p.rates)-sparks+1):], v.Rate)
 	if !v.Ready {
 		state = p.paint("31", state)
 	} else {
@@ -70,7 +80,7 @@ func (p *Progress) Tick(v rig.View) {
 	p.clear()
 	p.draw([]string{
 		fmt.Sprintf("%s %s %s of %s  %s", p.paint("1", strings.ToUpper(v.Workload)), bar(v.T/v.Length.Seconds(), 30), clock(v.T), clock(v.Length.Seconds()), state),
-		fmt.Sprintf("  rate    %8s rows/s %s  %s rows", result.Count(v.Rate), spark(p.rates, 30), result.Count(float64(v.Rows))),
+		fmt.Sprintf("  rate    %8s rows/s %s  %s rows", result.Count(v.Rate), spark(p.rates), result.Count(float64(v.Rows))),
 		fmt.Sprintf("  record  %8.1f ns      p99 %.1f ns  max %.0f ns   started late p99 %.0f µs", v.Record.Mean, v.Record.P99, v.Record.Max, v.LagP99US),
 		fmt.Sprintf("  export  %8.1f ms p99  pending %.0f slices  in lanes %.0f", v.ExportMS, v.Pending, v.Backlog),
 		fmt.Sprintf("  cost    %8.0f %% core  rss %.0f MiB  WAL %.1f MiB", v.CPU, v.RSSMiB, v.WALMiB),
@@ -92,9 +102,11 @@ func (p *Progress) clear() {
 	}
 }
 
+// draw writes the lines, each cut to the terminal's width: one that wrapped would be two to erase.
 func (p *Progress) draw(lines []string) {
+	width := p.width()
 	for _, l := range lines {
-		fmt.Fprintf(p.w, "\x1b[2K%s\n", l)
+		fmt.Fprintf(p.w, "\x1b[2K%s\n", cut(l, width))
 	}
 	p.lines = len(lines)
 }
@@ -111,9 +123,34 @@ func bar(share float64, width int) string {
 	return strings.Repeat("█", full) + strings.Repeat("░", width-full)
 }
 
-// spark draws the last width values, the highest as a full block.
-func spark(values []float64, width int) string {
-	values = values[max(0, len(values)-width):]
+// cut keeps the first columns of a line; a colour that was begun ends with it.
+func cut(line string, columns int) string {
+	at, colored := 0, false
+	for i := 0; i < len(line); {
+		if seq := escape.FindString(line[i:]); seq != "" {
+			colored = seq != "\x1b[0m"
+			i += len(seq)
+			continue
+		}
+		if at++; at > columns {
+			if colored {
+				return line[:i] + "\x1b[0m"
+			}
+			return line[:i]
+		}
+		_, size := utf8.DecodeRuneInString(line[i:])
+		i += size
+	}
+	return line
+}
+
+var escape = regexp.MustCompile("^\x1b\\[[0-9;]*m")
+
+// sparks is how many seconds the spark line shows.
+const sparks = 30
+
+// spark draws the values, the highest as a full block.
+func spark(values []float64) string {
 	top := 0.0
 	for _, v := range values {
 		top = max(top, v)
