@@ -73,4 +73,4 @@ tune:
 	$(GO) run ./internal/asm/tune
 
 fleet:
-	RON_ACC_LONG=1 $(GO) test -run 'TestFleet|TestCluster' -v ./pipeline/export/jetstream
+	BENCHRIG_LONG=1 $(GO) test -run 'TestFleet|TestCluster' -v ./pipeline/export/jetstream

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// TestPagesInABrowser renders the page and the SVG in the browser that RON_ACC_BROWSER names (a chromium) and looks at what its
+// TestPagesInABrowser renders the page and the SVG in the browser that BENCHRIG_BROWSER names (a chromium) and looks at what its
 // scripts made of them. RON_ACC_SCREENSHOTS=DIR keeps pictures. CI names one where the machine has it.
 func TestPagesInABrowser(t *testing.T) {
-	browser := os.Getenv("RON_ACC_BROWSER")
+	browser := os.Getenv("BENCHRIG_BROWSER")
 	if browser == "" {
-		t.Skip("RON_ACC_BROWSER is not set: not run in a browser")
+		t.Skip("BENCHRIG_BROWSER is not set: not run in a browser")
 	}
 	dir := t.TempDir()
 	g, err := NewGraph(synthetic(pair[1]...), GraphOptions{Title: "cpu", ByStage: true})

@@ -15,7 +15,7 @@ import (
 func TestStress(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	rounds := 4
-	if os.Getenv("RON_ACC_LONG") != "" {
+	if os.Getenv("BENCHRIG_LONG") != "" {
 		rounds = 100
 	}
 	for range rounds {
@@ -181,7 +181,7 @@ func TestPinDelaysGrace(t *testing.T) {
 // TestChurn passes many distinct keys through a small capacity: none refused, none lost, no growth.
 func TestChurn(t *testing.T) {
 	capacity, windows, fresh := 20_000, 20, 8_000
-	if os.Getenv("RON_ACC_LONG") != "" { // ten million keys through 200k
+	if os.Getenv("BENCHRIG_LONG") != "" { // ten million keys through 200k
 		capacity, windows, fresh = 200_000, 125, 80_000
 	}
 	m, err := NewWide(Config{Capacity: capacity})

@@ -156,10 +156,10 @@ func BenchmarkIdempotentPut(b *testing.B) {
 	}
 }
 
-// 100,000 streams × 1 slice a second (with RON_ACC_LONG=1; fewer else): no goroutine, timer or allocation a lane, and the routing itself takes a small part of the second.
+// 100,000 streams × 1 slice a second (with BENCHRIG_LONG=1; fewer else): no goroutine, timer or allocation a lane, and the routing itself takes a small part of the second.
 func TestHundredThousandStreams(t *testing.T) {
 	streams, rounds := 20_000, 2
-	if os.Getenv("RON_ACC_LONG") != "" {
+	if os.Getenv("BENCHRIG_LONG") != "" {
 		streams, rounds = 100_000, 60
 	}
 	before := runtime.NumGoroutine()

@@ -92,10 +92,10 @@ func (c *cluster) stop(i int) {
 }
 
 // TestCluster puts chains into a stream of three replicas while a node is stopped and started again: all is held, once. It takes some
-// ten seconds: RON_ACC_LONG=1 runs it.
+// ten seconds: BENCHRIG_LONG=1 runs it.
 func TestCluster(t *testing.T) {
-	if os.Getenv("RON_ACC_LONG") == "" {
-		t.Skip("RON_ACC_LONG=1 runs the cluster test")
+	if os.Getenv("BENCHRIG_LONG") == "" {
+		t.Skip("BENCHRIG_LONG=1 runs the cluster test")
 	}
 	c := startCluster(t)
 	e, err := jetstream.Connect(context.Background(), c.urls, jetstream.Options{Replicas: 3})

@@ -162,8 +162,8 @@ func (w *member) finish() {
 }
 
 func TestFleet(t *testing.T) {
-	if os.Getenv("RON_ACC_LONG") == "" {
-		t.Skip("RON_ACC_LONG=1 runs the fleet")
+	if os.Getenv("BENCHRIG_LONG") == "" {
+		t.Skip("BENCHRIG_LONG=1 runs the fleet")
 	}
 	c := startCluster(t)
 	members := make([]*member, 3)

@@ -48,11 +48,11 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// On a phone nothing but the tables, each in a frame of its own, is wider than the screen. RON_ACC_BROWSER names a chromium.
+// On a phone nothing but the tables, each in a frame of its own, is wider than the screen. BENCHRIG_BROWSER names a chromium.
 func TestPageFitsAPhone(t *testing.T) {
-	browser := os.Getenv("RON_ACC_BROWSER")
+	browser := os.Getenv("BENCHRIG_BROWSER")
 	if browser == "" {
-		t.Skip("RON_ACC_BROWSER is not set: not run in a browser")
+		t.Skip("BENCHRIG_BROWSER is not set: not run in a browser")
 	}
 	page, err := Page([]*result.Result{example()})
 	if err != nil {
