@@ -100,9 +100,9 @@ func (p *Pipeline) cover(s *stream, units u128) {
 // encodeOpen scans the counters and encodes what is open: an attempt to seal that is given up. Under sealMu.
 func (p *Pipeline) encodeOpen() {
 	c, le := &p.ckpt, binary.LittleEndian
-	rows := p.m.Scan()
+	p.m.Scan()
 	defer p.m.Abort()
-	streams := p.adoptRows(rows)
+	streams := p.adoptRows()
 	b := append(c.buf[:0], p.writer[:]...)
 	b = le.AppendUint32(le.AppendUint32(b, checkpointVersion), 0)
 	c.marks = c.marks[:0]

@@ -6,7 +6,6 @@ import (
 
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline/lane"
-	"github.com/ron-accounting/ron-accounting/shardmap"
 )
 
 // sealMode says why a seal is made, and so what may hold a stream back.
@@ -30,13 +29,12 @@ type outcome struct {
 
 // sealer is the scratch memory of one seal, kept for the next. Guarded by Pipeline.sealMu.
 type sealer struct {
-	epoch      uint64 // number of this process's seals
-	ticking    bool   // the goroutine that seals is the ticker's own
-	generation uint64 // of the shard map's row numbers
-	adopted    int    // rows of that generation taken into the streams' orders
-	room       int    // slices that the pending queue may still take
-	turn       int    // id of the stream that is planned first
-	denied     int    // id of the first stream for which the queue had no room in this seal; -1: none
+	adopter
+	epoch   uint64 // number of this process's seals
+	ticking bool   // the goroutine that seals is the ticker's own
+	room    int    // slices that the pending queue may still take
+	turn    int    // id of the stream that is planned first
+	denied  int    // id of the first stream for which the queue had no room in this seal; -1: none
 
 	enc    canon.Encoder
 	arenas arenaPool
@@ -48,11 +46,8 @@ type sealer struct {
 	staged []staged
 	excess []u128 // by dimension
 	over   map[uint32]u128
-	order  orderer
-	dirty  []*stream
 	items  []*lane.Item
 	spare  pendingPool
-	probe  shardmap.WideKey // a key in use
 }
 
 func (s *sealer) init(dims int) {
@@ -63,7 +58,8 @@ func (s *sealer) init(dims int) {
 // seal scans the counters, encodes what is open under span's bounds, commits it, and hands it to the sinks. each, where not nil, sees every
 // slice after the commit. Under sealMu. On an error the counts stay open; they go with a later seal, whose slices begin where this one's did.
 func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcome, error) {
-	defer startSealTimer().stop(p.metrics)
+	timer := startSealTimer()
+	defer func() { p.metrics.SealSeconds.Observe(timer.stop(p.metrics).Seconds()) }()
 	if err := p.settleUnknown(each); err != nil {
 		if p.missed == 0 && mode != sealPart {
 			p.missed = span.start
@@ -72,7 +68,7 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 	}
 	var done outcome
 	rows := p.m.Scan()
-	streams := p.adoptRows(rows)
+	streams := p.adoptRows()
 	p.begin(mode)
 	nowMS := uint64(max(p.o.Clock.Now().UnixMilli(), 0))
 	for i := range streams {
@@ -117,7 +113,7 @@ func (p *Pipeline) finishSeal(mode sealMode, done *outcome, each func(*pending))
 	p.dispatch(mode)
 }
 
-// sealTimer times a seal, by the clock and by the CPU: on a machine that does other things too only the latter is what sealing costs.
+// sealTimer times sealing, by the clock and by the CPU: on a machine that does other things too only the latter is what it costs.
 type sealTimer struct {
 	start time.Time
 	used  time.Duration
@@ -131,15 +127,16 @@ func startSealTimer() (t sealTimer) {
 	return t
 }
 
-func (t sealTimer) stop(m *Metrics) {
-	wall := time.Since(t.start)
+// stop enters the CPU time and returns the time by the clock.
+func (t sealTimer) stop(m *Metrics) (wall time.Duration) {
+	wall = time.Since(t.start)
 	cpu, ok := threadCPU()
 	runtime.UnlockOSThread()
 	if cpu -= t.used; !ok || !t.ok {
 		cpu = wall
 	}
-	m.SealSeconds.Observe(wall.Seconds())
 	m.SealCPU.Add(max(cpu, 0).Seconds())
+	return wall
 }
 
 // begin readies the scratch memory.
@@ -173,35 +170,6 @@ func (p *Pipeline) giveUp(span window) {
 		p.s.cur = nil
 	}
 	p.s.out, p.s.staged = p.s.out[:0], p.s.staged[:0]
-}
-
-// adoptRows takes the shard map's new rows into their streams' orders and returns all streams.
-func (p *Pipeline) adoptRows(scanned int) []*stream {
-	streams := p.streams.all() // after the scan: a stream is made before its rows
-	g := p.m.Generation()
-	if g == p.s.generation && scanned == p.s.adopted {
-		return streams
-	}
-	p.s.adopted = scanned
-	if g != p.s.generation {
-		p.s.generation = g // all rows come again below
-		for _, s := range streams {
-			s.forget()
-		}
-	}
-	p.s.dirty = p.s.dirty[:0]
-	p.m.NewRows(func(row, id uint32, k *shardmap.WideKey) {
-		s := streams[id]
-		if len(s.fresh) == 0 {
-			p.s.dirty = append(p.s.dirty, s)
-		}
-		s.fresh = append(s.fresh, orderEntry{canon.MakeRowKey(k.Namespace, k.Subject), row})
-		p.s.probe = *k
-	})
-	for _, s := range p.s.dirty {
-		s.settle(&p.s.order)
-	}
-	return streams
 }
 
 // apply makes the staged state the streams'. The epoch is committed.

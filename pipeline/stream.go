@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -16,9 +17,8 @@ type stream struct {
 	dim    Dimension
 	name   export.Stream
 
-	keys  []canon.RowKey // the stream's rows, ascending, encoded
-	rows  []uint32       // their numbers in the shard map
-	fresh []orderEntry   // rows not yet sorted in
+	keys []canon.RowKey // the stream's rows, ascending, encoded
+	rows []uint32       // their numbers in the shard map
 
 	next                   uint64       // seq of the next slice
 	prev                   canon.Digest // of the slice before it; where next > 0
@@ -38,29 +38,62 @@ type stream struct {
 	late  []atomic.Bool // an optional sink that has missed a slice of this stream
 }
 
-// settle sorts the fresh rows into the order: only they are sorted, then merged.
-func (s *stream) settle(o *orderer) {
-	if len(s.fresh) == 0 {
-		return
+// merge takes new rows into the order, of which it holds none: place has their numbers in rows, ascending by key. It goes from the back, in place, and
+// moves what lies between two new rows at once.
+func (s *stream) merge(rows []newRow, place []uint32) {
+	i := len(s.keys) // rows of the old order not yet moved
+	s.keys = extend(s.keys, len(place))
+	s.rows = extend(s.rows, len(place))
+	var k canon.RowKey
+	for j := len(place) - 1; j >= 0; j-- {
+		r := &rows[place[j]]
+		if i > 0 {
+			r.put(&k)
+			if m := s.below(i, &k); m < i {
+				copy(s.keys[m+j+1:], s.keys[m:i])
+				copy(s.rows[m+j+1:], s.rows[m:i])
+				i = m
+			}
+		}
+		r.put(&s.keys[i+j])
+		s.rows[i+j] = r.row
 	}
-	o.sort(s.fresh)
-	s.merge(s.fresh)
-	s.fresh = nil // new rows are rare after the first windows, and there are many streams
 }
 
-// merge takes in, which ascends and shares no key with the order, into it: from the back, in place.
-func (s *stream) merge(in []orderEntry) {
-	i, j := len(s.keys)-1, len(in)-1
-	s.keys = extend(s.keys, len(in))
-	s.rows = extend(s.rows, len(in))
-	for k := len(s.keys) - 1; j >= 0; k-- {
-		if i >= 0 && s.keys[i].Compare(&in[j].key) > 0 {
-			s.keys[k], s.rows[k] = s.keys[i], s.rows[i]
-			i--
-		} else {
-			s.keys[k], s.rows[k] = in[j].key, in[j].row
-			j--
+// below returns how many of the first n keys are below k. It looks in strides that double, from the end: among few new rows the next one is
+// far, among many it is near.
+func (s *stream) below(n int, k *canon.RowKey) int {
+	lo, hi := 0, n // keys before lo are below k, those from hi on are not
+	for d := 1; hi > 0; d *= 2 {
+		m := max(hi-d, 0)
+		if s.keys[m].Compare(k) < 0 {
+			lo = m + 1
+			break
 		}
+		hi = m
+	}
+	for lo < hi {
+		if m := int(uint(lo+hi) / 2); s.keys[m].Compare(k) < 0 {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	return lo
+}
+
+// renumber gives each row its new number and drops those that have none; where most are gone, their memory too.
+func (s *stream) renumber(moves []uint32) {
+	n := 0
+	for i, row := range s.rows {
+		if to := moves[row]; to != 0 {
+			s.rows[n], s.keys[n] = to-1, s.keys[i]
+			n++
+		}
+	}
+	s.rows, s.keys = s.rows[:n], s.keys[:n]
+	if 2*n < cap(s.keys) {
+		s.rows, s.keys = slices.Clone(s.rows), slices.Clone(s.keys)
 	}
 }
 
@@ -73,9 +106,6 @@ func extend[T any](a []T, n int) []T {
 	}
 	return a[:len(a)+n]
 }
-
-// forget drops the order: the shard map has numbered its rows anew.
-func (s *stream) forget() { s.keys, s.rows, s.fresh = s.keys[:0], s.rows[:0], nil }
 
 type streamKey struct {
 	tenant canon.ID

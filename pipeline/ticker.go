@@ -11,6 +11,9 @@ import (
 // mostSleep bounds the ticker's sleep: a wall clock set back or forth is noticed within it.
 const mostSleep = time.Second
 
+// adoptLead is how long before a boundary new rows are taken into the orders, so that the seal has few left to take.
+const adoptLead = 100 * time.Millisecond
+
 var errClockJump = errors.New("accounting: the wall clock jumped by more than a window against the monotonic clock: sealing is held until two ticks agree")
 
 // start launches the background work: the boundary ticker, the once-a-second figures, and with a WAL its upkeep.
@@ -48,9 +51,9 @@ func (p *Pipeline) stopTicker() {
 func (p *Pipeline) tickLoop() {
 	defer p.done.Done()
 	pprof.SetGoroutineLabels(sealLabels)
-	for {
+	for most := mostSleep; ; {
 		p.sealMu.Lock()
-		sleep := p.roll.untilNext(p.o.Clock.Now(), mostSleep)
+		sleep := p.roll.untilNext(p.o.Clock.Now(), most)
 		p.sealMu.Unlock()
 		t := time.NewTimer(sleep)
 		select {
@@ -64,6 +67,9 @@ func (p *Pipeline) tickLoop() {
 		p.catchUp(nil)
 		p.s.ticking = false
 		p.sealMu.Unlock()
+		if most = mostSleep; p.adoptAhead() >= leastBatch {
+			most = adoptLead // many new keys: more will come
+		}
 	}
 }
 
@@ -109,8 +115,10 @@ func (p *Pipeline) rollover(now time.Time, each func(*pending)) {
 	p.metrics.Rollovers.WithLabelValues(result).Inc()
 	p.metrics.RolloverSkew.Observe(max(skew, 0).Seconds())
 	if p.o.IdleWindows > 0 {
-		if _, err := p.m.Sweep(p.o.IdleWindows); err != nil {
+		if rep, err := p.m.Sweep(p.o.IdleWindows); err != nil {
 			p.log.Warn("idle rows stay: no memory for a map without them", "err", err)
+		} else if rep.Rebuilt {
+			p.renumber(rep.Moves)
 		}
 	}
 }

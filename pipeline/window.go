@@ -100,8 +100,11 @@ func (r *rollover) at(now time.Time) window {
 	return r.cur
 }
 
-// untilNext returns how long to sleep: to the next boundary, at most most.
+// untilNext returns how long to sleep, at most most: to adoptLead before the next boundary, from then on to the boundary.
 func (r *rollover) untilNext(now time.Time, most time.Duration) time.Duration {
 	d := time.Unix(int64(r.cur.end), 0).Sub(now.Round(0))
+	if d > adoptLead {
+		d -= adoptLead
+	}
 	return min(max(d, time.Millisecond), most)
 }

@@ -78,12 +78,12 @@ func TestDirectFindsEveryKey(t *testing.T) {
 	}
 	m.Scan()
 	c.Scan()
-	m.NewRows(func(row, _ uint32, k *WideKey) {
+	m.NewRows(m.Capacity(), func(row, _ uint32, k *WideKey) {
 		if m.Open()[row] != 7 {
 			t.Fatalf("%+v: got %d, want 7", *k, m.Open()[row])
 		}
 	})
-	c.NewRows(func(row, _ uint32, k *CompactKey) {
+	c.NewRows(c.Capacity(), func(row, _ uint32, k *CompactKey) {
 		if c.Open()[row] != 5 {
 			t.Fatalf("%+v: got %d, want 5", *k, c.Open()[row])
 		}

@@ -37,7 +37,7 @@
 //     completed is a grace period: nobody is in the old one any more. On the atomic path (-race, purego, 32 bits)
 //     sections are counted instead.
 //   - A slot belongs to the inserter that set its tag from 0 to claimed by compare-and-swap, under the lock of the
-//     bucket's partition; the atomic store of the tag publishes it, for good. The log then shows it to the sealer.
+//     bucket's partition; the atomic store of the tag publishes it, for good. The log then shows it to the sealer, who owns what it has read of the log.
 //   - A cell has one writer, its P; the sealer reads it atomically and may see it late, never torn: counters only grow,
 //     so what is missed is open. A record synchronizes before the scan that sees it.
 //   - A shared cell is written by compare-and-swap. Its top two bits, and its spill word, belong to the holder of the

@@ -115,7 +115,7 @@ func TestFileRestarts(t *testing.T) {
 		t.Fatalf("%+v", r.rep)
 	}
 	r.m.Scan()
-	r.m.NewRows(func(row, _ uint32, k *WideKey) {
+	r.m.NewRows(r.m.Capacity(), func(row, _ uint32, k *WideKey) {
 		i := binary.BigEndian.Uint64(k.Subject[8:])
 		if want := (uint8(i%3) + 1) % 3; k.Dimension != want {
 			t.Errorf("key %d: dimension %d, want %d", i, k.Dimension, want)
@@ -247,7 +247,7 @@ func TestFileTorn(t *testing.T) {
 		record(t, r.m, k, 4)
 		record(t, r.m, key(1), 9)
 		r.m.Scan()
-		r.m.NewRows(func(row, _ uint32, got *WideKey) {
+		r.m.NewRows(r.m.Capacity(), func(row, _ uint32, got *WideKey) {
 			if *got == k {
 				table.Slot[[8]uint64](r.m.Current(), row)[word] = 0
 			}

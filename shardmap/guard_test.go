@@ -36,7 +36,7 @@ func TestFlood(t *testing.T) {
 			most = max(most, homes[b])
 		}
 		m.Scan()
-		m.NewRows(func(row, _ uint32, k *CompactKey) {
+		m.NewRows(m.Capacity(), func(row, _ uint32, k *CompactKey) {
 			i := (k.Subject ^ seed[2]) & 0xffffffff
 			if m.Open()[row] != i {
 				t.Fatalf("key %d: got %d", i, m.Open()[row])
@@ -73,7 +73,7 @@ func TestAllocs(t *testing.T) {
 		"Record": func() { k := key(i % 500); i++; _ = m.Record(&k, 3) },
 		"Insert": func() { k := key(i % 500); i++; m.Insert(&k, 0, 1<<62) },
 		"Handle": func() { h.Add(1) },
-		"Seal":   func() { m.Scan(); m.NewRows(func(uint32, uint32, *WideKey) {}); m.Commit() },
+		"Seal":   func() { m.Scan(); m.NewRows(m.Capacity(), func(uint32, uint32, *WideKey) {}); m.Commit() },
 	} {
 		f()
 		if n := testing.AllocsPerRun(1000, f); n > 0 && name != "Seal" || n > 2 {

@@ -57,7 +57,7 @@ func TestQuick(t *testing.T) {
 		t.Fatal(n)
 	}
 	byRow := map[uint32]WideKey{}
-	m.NewRows(func(row, stream uint32, k *WideKey) { byRow[row] = *k })
+	m.NewRows(m.Capacity(), func(row, stream uint32, k *WideKey) { byRow[row] = *k })
 	if len(byRow) != 1000 {
 		t.Fatal(len(byRow))
 	}

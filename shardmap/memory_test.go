@@ -36,7 +36,7 @@ func TestMemory(t *testing.T) {
 	t.Logf("%.0f bytes a row before the first scan", float64(rss(b)-before)/rows)
 	for range 2 {
 		m.Scan()
-		m.NewRows(func(uint32, uint32, *WideKey) {})
+		m.NewRows(m.Capacity(), func(uint32, uint32, *WideKey) {})
 		m.Commit()
 	}
 	b, _ = os.ReadFile("/proc/self/statm")

@@ -15,7 +15,6 @@ type model struct {
 	sealed  map[WideKey]U128
 	handles map[WideKey]*WideCounter
 	rows    map[uint32]WideKey
-	gen     uint64
 	refused bool // the last increment of a handle
 }
 
@@ -24,7 +23,7 @@ func newModel(t testing.TB, capacity, keys, columns int) *model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &model{t: t, m: m, counted: map[WideKey]U128{}, sealed: map[WideKey]U128{}, handles: map[WideKey]*WideCounter{}, rows: map[uint32]WideKey{}, gen: m.Generation()}
+	o := &model{t: t, m: m, counted: map[WideKey]U128{}, sealed: map[WideKey]U128{}, handles: map[WideKey]*WideCounter{}, rows: map[uint32]WideKey{}}
 	m.OnMiss(missed)
 	m.OnRefused(func(WideKey, uint64) { o.refused = true })
 	for i := range keys {
@@ -66,10 +65,49 @@ func (o *model) step(op, arg byte) {
 	case 5, 6:
 		o.seal(arg, op>>3)
 	case 7:
-		if _, err := o.m.Sweep(1 + int(arg%3)); err != nil {
-			o.t.Fatal(err)
+		if op>>3&1 == 1 {
+			o.m.Notice()
+			o.hear(int(arg >> 4)) // not all
+		}
+		o.sweep(1 + int(arg%3))
+	}
+}
+
+// hear takes note of at most most new rows.
+func (o *model) hear(most int) {
+	before := len(o.rows)
+	left := o.m.NewRows(most, func(row, stream uint32, k *WideKey) {
+		if _, ok := o.rows[row]; ok || stream != uint32(k.Dimension) {
+			o.t.Fatalf("row %d told of twice, or stream %d is wrong", row, stream)
+		}
+		o.rows[row] = *k
+	})
+	if n := len(o.rows) - before; n > most || left > 0 && n < most {
+		o.t.Fatalf("%d rows told of, of %d asked for; %d left", n, most, left)
+	}
+}
+
+// sweep lets the map renumber its rows: those that were told of move, and are not told of again.
+func (o *model) sweep(idle int) {
+	rep, err := o.m.Sweep(idle)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if rep.Rebuilt == (rep.Moves == nil) {
+		o.t.Fatalf("%+v", rep)
+	}
+	if !rep.Rebuilt {
+		return
+	}
+	rows := map[uint32]WideKey{}
+	for row, k := range o.rows {
+		if to := rep.Moves[row]; to != 0 {
+			rows[to-1] = k
+		} else if o.counted[k] != o.sealed[k] {
+			o.t.Fatalf("row %d left out with open units", row)
 		}
 	}
+	o.rows = rows
 }
 
 func (o *model) isThere(k WideKey) bool { return o.m.Add(&k, 0) == OK }
@@ -77,15 +115,7 @@ func (o *model) isThere(k WideKey) bool { return o.m.Add(&k, 0) == OK }
 // seal checks every row against the model, then commits with some rows kept, or aborts.
 func (o *model) seal(arg, sel byte) {
 	n := o.m.Scan()
-	if g := o.m.Generation(); g != o.gen {
-		o.gen, o.rows = g, map[uint32]WideKey{}
-	}
-	o.m.NewRows(func(row, stream uint32, k *WideKey) {
-		if _, ok := o.rows[row]; ok || stream != uint32(k.Dimension) {
-			o.t.Fatalf("row %d told of twice, or stream %d is wrong", row, stream)
-		}
-		o.rows[row] = *k
-	})
+	o.hear(o.m.Capacity())
 	if len(o.rows) != n {
 		o.t.Fatalf("%d rows told of, scan covers %d", len(o.rows), n)
 	}

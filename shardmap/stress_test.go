@@ -145,7 +145,7 @@ func TestPinDelaysGrace(t *testing.T) {
 		}
 		m.Scan()
 		row := uint32(0)
-		m.NewRows(func(r, _ uint32, _ *WideKey) { row = r })
+		m.NewRows(m.Capacity(), func(r, _ uint32, _ *WideKey) { row = r })
 		m.Abort()
 		in, out := make(chan struct{}), make(chan struct{})
 		var left atomic.Bool

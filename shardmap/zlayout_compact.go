@@ -50,7 +50,7 @@ func OpenCompact(cfg table.Config, file table.FileConfig, stream func(k *Compact
 	m := new(Compact)
 	rep, err := m.InitFile(compactLayout, cfg, file, func(p *table.Packed) (uint32, bool) {
 		var k CompactKey
-		compactUnpack(p, &k)
+		compactUnpack((*[2 + 1]uint64)(p[:]), &k)
 		return stream(&k)
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func OpenCompact(cfg table.Config, file table.FileConfig, stream func(k *Compact
 func (m *Compact) OnRefused(fn func(k CompactKey, inc uint64)) {
 	m.Refused(func(p *table.Packed, inc uint64) {
 		var k CompactKey
-		compactUnpack(p, &k)
+		compactUnpack((*[2 + 1]uint64)(p[:]), &k)
 		fn(k, inc)
 	})
 }
@@ -93,11 +93,11 @@ func (k *CompactKey) Packed() table.Packed { return compactPack(k) }
 
 // UnpackCompact returns the key that is packed in p.
 func UnpackCompact(p *table.Packed) (k CompactKey) {
-	compactUnpack(p, &k)
+	compactUnpack((*[2 + 1]uint64)(p[:]), &k)
 	return k
 }
 
-func compactUnpack(p *table.Packed, k *CompactKey) {
+func compactUnpack(p *[2 + 1]uint64, k *CompactKey) {
 	k.Tenant = p[0]
 	k.Subject = p[1]
 	k.Namespace = uint32(p[2] >> 0)
@@ -212,11 +212,23 @@ func (m *Compact) Counter(k *CompactKey, stream uint32) (*CompactCounter, table.
 	return m.Bind(&p, h, q, stream)
 }
 
-// NewRows tells of each row that the last Scan covers and that no earlier call told of. k is valid during the call.
-func (m *Compact) NewRows(fn func(row, stream uint32, k *CompactKey)) {
-	var k CompactKey
-	m.EachNew(func(row, stream uint32, p *table.Packed) {
-		compactUnpack(p, &k)
-		fn(row, stream, &k)
-	})
+// NewRows tells of at most most rows that the last Scan or Notice covers and that no earlier call told of, and returns how many
+// are left. k is valid during the call. The sealer calls it.
+func (m *Compact) NewRows(most int, fn func(row, stream uint32, k *CompactKey)) (left int) {
+	g, places, left := m.TakeNew(most)
+	if len(places) == 0 {
+		return left
+	}
+	var k CompactKey // one for all: it escapes
+	for len(places) > 0 {
+		for _, p := range places {
+			row := p - 1
+			s := table.Slot[compactSlot](g, row)
+			compactUnpack((*[2 + 1]uint64)(s[:]), &k)
+			fn(row, uint32(s[2]>>40&(1<<24-1)), &k)
+		}
+		most -= len(places)
+		g, places, left = m.TakeNew(most)
+	}
+	return left
 }

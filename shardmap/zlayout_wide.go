@@ -51,7 +51,7 @@ func OpenWide(cfg table.Config, file table.FileConfig, stream func(k *WideKey) (
 	m := new(Wide)
 	rep, err := m.InitFile(wideLayout, cfg, file, func(p *table.Packed) (uint32, bool) {
 		var k WideKey
-		wideUnpack(p, &k)
+		wideUnpack((*[4 + 1]uint64)(p[:]), &k)
 		return stream(&k)
 	})
 	if err != nil {
@@ -64,7 +64,7 @@ func OpenWide(cfg table.Config, file table.FileConfig, stream func(k *WideKey) (
 func (m *Wide) OnRefused(fn func(k WideKey, inc uint64)) {
 	m.Refused(func(p *table.Packed, inc uint64) {
 		var k WideKey
-		wideUnpack(p, &k)
+		wideUnpack((*[4 + 1]uint64)(p[:]), &k)
 		fn(k, inc)
 	})
 }
@@ -98,11 +98,11 @@ func (k *WideKey) Packed() table.Packed { return widePack(k) }
 
 // UnpackWide returns the key that is packed in p.
 func UnpackWide(p *table.Packed) (k WideKey) {
-	wideUnpack(p, &k)
+	wideUnpack((*[4 + 1]uint64)(p[:]), &k)
 	return k
 }
 
-func wideUnpack(p *table.Packed, k *WideKey) {
+func wideUnpack(p *[4 + 1]uint64, k *WideKey) {
 	binary.LittleEndian.PutUint64(k.Tenant[0:8], p[0])
 	binary.LittleEndian.PutUint64(k.Tenant[8:16], p[1])
 	binary.LittleEndian.PutUint64(k.Subject[0:8], p[2])
@@ -223,11 +223,23 @@ func (m *Wide) Counter(k *WideKey, stream uint32) (*WideCounter, table.Status) {
 	return m.Bind(&p, h, q, stream)
 }
 
-// NewRows tells of each row that the last Scan covers and that no earlier call told of. k is valid during the call.
-func (m *Wide) NewRows(fn func(row, stream uint32, k *WideKey)) {
-	var k WideKey
-	m.EachNew(func(row, stream uint32, p *table.Packed) {
-		wideUnpack(p, &k)
-		fn(row, stream, &k)
-	})
+// NewRows tells of at most most rows that the last Scan or Notice covers and that no earlier call told of, and returns how many
+// are left. k is valid during the call. The sealer calls it.
+func (m *Wide) NewRows(most int, fn func(row, stream uint32, k *WideKey)) (left int) {
+	g, places, left := m.TakeNew(most)
+	if len(places) == 0 {
+		return left
+	}
+	var k WideKey // one for all: it escapes
+	for len(places) > 0 {
+		for _, p := range places {
+			row := p - 1
+			s := table.Slot[wideSlot](g, row)
+			wideUnpack((*[4 + 1]uint64)(s[:]), &k)
+			fn(row, uint32(s[5]>>0&(1<<32-1)), &k)
+		}
+		most -= len(places)
+		g, places, left = m.TakeNew(most)
+	}
+	return left
 }

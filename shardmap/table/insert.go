@@ -76,6 +76,7 @@ func (c *Core) take(g *Gen, key *Packed, b, q uint64, stream uint32, i uint32) u
 		}
 		*g.word(row, w) = v
 	}
+	g.dims[row] = c.dim(key)
 	atomic.StoreUint64(g.word(row, l.Words-1), Tag(q, row)) // publishes the slot
 	atomic.StoreUint32(&g.log[i], row+1)                    // shows it to the sealer
 	return row

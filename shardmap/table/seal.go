@@ -17,77 +17,48 @@ type Over struct {
 // sealer is the state of the one goroutine that seals. Totals reads it under Core.sealMu, so what Totals reads is
 // written under it.
 type sealer struct {
-	cur      *Gen // the newest generation, also after Close
-	epoch    uint64
-	attempt  bool
-	drained  uint32   // places of cur.log taken over into present and dims
-	scanned  uint32   // places that the last Scan covered
-	reported uint32   // places that NewRows has told of
-	present  []uint64 // bitmap of rows
-	open     []uint64 // on the heap: it is handed out, and callers may keep it longer than the map
-	dims     []uint8  // these two are cur's
-	seen     []uint16
-	sweeps   uint32
-	over     []Over
-	retired  [256]U128 // by dimension: sealed in generations now gone
+	cur     *Gen // the newest generation, also after Close
+	epoch   uint64
+	attempt bool
+	drained uint32   // places of cur.log taken over into present and dims
+	noticed uint32   // places that the last Scan or Notice covered
+	told    uint32   // places that NewRows has told of
+	present []uint64 // bitmap of rows
+	batch   []uint64 // the same size: zero between two drains
+	open    []uint64 // on the heap: it is handed out, and callers may keep it longer than the map
+	dims    []uint8  // these two are cur's
+	seen    []uint16
+	sweeps  uint32
+	over    []Over
+	retired [256]U128 // by dimension: sealed in generations now gone
 }
 
 func (s *sealer) init(g *Gen) {
-	s.cur, s.drained, s.scanned, s.reported = g, 0, 0, 0
+	s.cur, s.drained, s.noticed, s.told = g, 0, 0, 0
 	s.present = make([]uint64, (int(g.n)+63)/64)
+	s.batch = make([]uint64, len(s.present))
 	s.open = make([]uint64, g.n)
 	s.dims, s.seen = g.dims, g.seen
 	s.over = nil
 }
 
-// drain takes over the rows inserted so far. Every insert that had returned is among them: a place of the log that is
-// reserved but empty belongs to an insert that holds a partition lock.
-func (c *Core) drain() {
-	s, g := &c.sealer, c.sealer.cur
-	if s.drained == g.used.Load() {
-		return
-	}
-	var k Packed // one for all: it escapes
-	for waited := false; s.drained < g.used.Load(); {
-		r := atomic.LoadUint32(&g.log[s.drained])
-		if r == 0 {
-			if waited {
-				return
-			}
-			waited = true
-			for i := range c.parts {
-				c.parts[i].Lock()
-				_ = c.parts[i].gate // passing through is the point
-				c.parts[i].Unlock()
-			}
-			continue
-		}
-		row := r - 1
-		k = c.key(g, row)
-		s.present[row/64] |= 1 << (row % 64)
-		s.dims[row] = c.dim(&k)
-		s.seen[row] = uint16(s.sweeps)
-		s.drained++
-	}
-}
-
 // Scan begins an attempt to seal epoch W+1: it reads every row's value, writes it to the inactive base area and
-// computes what is open. It returns the number of rows, which are the first so many in the order of insertion.
+// computes what is open. It returns the number of rows.
 // Only the sealer may call it; a new Scan replaces an attempt that was neither committed nor aborted.
 func (c *Core) Scan() int {
 	c.sealMu.Lock()
 	defer c.sealMu.Unlock()
 	c.drain()
 	s, g := &c.sealer, c.sealer.cur
-	s.scanned, s.attempt, s.over = s.drained, true, s.over[:0]
+	s.noticed, s.attempt, s.over = s.drained, true, s.over[:0]
 	if g.wide.Load() == 0 {
 		c.scanNarrow()
 		if g.wide.Load() == 0 { // after the reads: no shared cell has wrapped before they were made
-			return int(s.scanned)
+			return int(s.noticed)
 		}
 	}
 	c.scanWide()
-	return int(s.scanned)
+	return int(s.noticed)
 }
 
 // scanNarrow is Scan while every value fits 63 bits: 64 slots at a time and column by column, slots without a row as well. What an insert under
@@ -145,23 +116,6 @@ func (c *Core) Epoch() uint64 { return c.sealer.epoch }
 
 // Rows returns the number of row numbers: each is below it.
 func (c *Core) Rows() int { return int(c.sealer.cur.n) }
-
-// Generation changes when rows are renumbered: by a Sweep. NewRows then tells of every row again.
-func (c *Core) Generation() uint64 { return uint64(c.sealer.cur.id) }
-
-// NewRow is called for each row that the last Scan covers and that no earlier call told of.
-func (c *Core) eachNew(fn func(row, stream uint32, key *Packed)) {
-	s, g := &c.sealer, c.sealer.cur
-	var k Packed // one for all: it escapes
-	for ; s.reported < s.scanned; s.reported++ {
-		row := g.log[s.reported] - 1
-		k = c.key(g, row)
-		fn(row, c.stream(g, row), &k)
-	}
-}
-
-// EachNew is NewRows of the generated maps, with packed keys.
-func (c *Core) EachNew(fn func(row, stream uint32, key *Packed)) { c.eachNew(fn) }
 
 // Keep leaves row out of this attempt: its units stay open. For streams that are not sealed in this epoch.
 func (c *Core) Keep(row uint32) {

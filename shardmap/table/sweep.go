@@ -4,10 +4,11 @@ import "math"
 
 // SweepReport says what a sweep did.
 type SweepReport struct {
-	Rebuilt     bool // the generation changed: row numbers are new
-	Evicted     int  // rows left out
-	Resurrected int  // rows that were to be left out, but were counted on meanwhile
-	Rows        int  // rows now
+	Rebuilt     bool     // the generation changed: row numbers are new
+	Evicted     int      // rows left out
+	Resurrected int      // rows that were to be left out, but were counted on meanwhile
+	Rows        int      // rows now
+	Moves       []uint32 // where Rebuilt, by old row number: the new one plus 1, or 0 where there is no such row now
 }
 
 // Sweep leaves out rows that have been idle, that is without an open unit, at idle consecutive calls (at least 1), by
@@ -54,26 +55,26 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 		rep.Evicted = 0
 		return rep, err
 	}
-	// The new row of each old one that moves, by place in the log. Room for a row is never taken by a newer key
-	// before the evicted rows have been looked at again: that happens under the locks.
-	moved := make([]uint32, s.drained, old.capacity)
+	// Room for a row is never taken by a newer key before the evicted rows have been looked at again: that happens under the locks.
+	moves := make([]uint32, old.n)
 	var k Packed // one for all: it escapes
-	move := func(i uint32) uint32 {
+	move := func(i uint32) {
 		row := old.log[i] - 1
 		k = c.key(old, row)
 		h, q := c.layout.Hash(&k, &c.seed)
 		at, _ := next.reserve()
-		return c.take(next, &k, next.Bucket(h), q, c.stream(old, row), at)
+		moves[row] = 1 + c.take(next, &k, next.Bucket(h), q, c.stream(old, row), at)
 	}
 	for i := range s.drained {
 		if !out[i] {
-			moved[i] = move(i)
+			move(i)
 		}
 	}
 	c.lockAll() // no insert, no large add, from here on
 	defer c.unlockAll()
-	for n := old.used.Load(); uint32(len(moved)) < n; {
-		moved = append(moved, move(uint32(len(moved))))
+	n := old.used.Load()
+	for i := s.drained; i < n; i++ {
+		move(i)
 		out = append(out, false)
 	}
 	if c.file != nil {
@@ -85,22 +86,22 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 	c.fileStep()
 	seen := make([]uint16, next.n)
 	var retired [len(s.retired)]U128
-	for i, row := range moved {
-		if i == len(moved)/2 {
+	for i, p := range old.log[:n] {
+		if i == int(n)/2 {
 			c.fileStep()
 		}
-		from := old.log[i] - 1
+		from := p - 1
 		open := old.value(from).Sub(sealed(from))
-		k = c.key(old, from)
-		d := c.dim(&k)
+		d := old.dims[from]
 		retired[d] = retired[d].Add(sealed(from))
 		if out[i] {
 			if open.IsZero() {
 				continue
 			}
-			row = move(uint32(i))
+			move(uint32(i))
 			rep.Evicted, rep.Resurrected = rep.Evicted-1, rep.Resurrected+1
 		}
+		row := moves[from] - 1
 		next.addWide(row, open)
 		seen[row] = uint16(s.sweeps)
 		if open.IsZero() && uint32(i) < s.drained {
@@ -118,10 +119,32 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 	for d := range retired {
 		s.retired[d] = s.retired[d].Add(retired[d])
 	}
-	s.init(next)
-	c.drain()
+	s.follow(next, moves)
 	copy(s.seen, seen)
-	rep.Rebuilt, rep.Rows = true, int(next.used.Load())
+	rep.Rebuilt, rep.Rows, rep.Moves = true, int(next.used.Load()), moves
 	old.free() // its memory; nobody is in it
 	return rep, nil
+}
+
+// follow makes next, into which rows moved, the sealer's generation. NewRows goes on where it was: its log is written anew, with the rows that it has
+// told of first. All inserts are held off.
+func (s *sealer) follow(next *Gen, moves []uint32) {
+	places, told := s.cur.log[:s.cur.used.Load()], s.told
+	n, newTold := uint32(0), uint32(0)
+	for i, p := range places {
+		if uint32(i) == told {
+			newTold = n
+		}
+		if to := moves[p-1]; to != 0 {
+			next.log[n] = to
+			n++
+		}
+	}
+	if int(told) == len(places) {
+		newTold = n
+	}
+	s.init(next)
+	s.take(newTold)
+	s.noticed, s.told = newTold, newTold
+	s.take(n)
 }

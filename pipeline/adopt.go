@@ -1,0 +1,123 @@
+package pipeline
+
+import (
+	"encoding/binary"
+
+	"github.com/ron-accounting/ron-accounting/shardmap"
+)
+
+// How the shard map's new rows come into their streams' orders: in the background while a window runs, so that its seal finds them there, and what
+// came after that in the seal itself. Either is one batch after another: the keys are read, grouped by stream, sorted and merged.
+
+// leastBatch is the number of rows of a batch: its scratch memory, 52 bytes a row, stays. Larger orders are worth larger batches, so that a row is
+// moved by a few merges however many there are: a quarter of what is adopted, with memory that goes afterwards.
+const leastBatch = 8192
+
+// adopter is the scratch memory. Guarded by Pipeline.sealMu.
+type adopter struct {
+	adopted int      // rows in the orders, or in them once
+	rows    []newRow // of the batch
+	place   []uint32 // their numbers, by stream, in the order of dirty
+	count   []uint32 // by stream: its rows in the batch; then where in place the next one goes; zero between batches
+	dirty   []uint32 // streams with new rows
+	order   orderer
+	probe   shardmap.WideKey // a key in use
+}
+
+// adoptRows takes what Scan or Notice covered into the orders and returns all streams.
+func (p *Pipeline) adoptRows() []*stream {
+	streams := p.streams.all() // after Scan or Notice: a stream is made before its rows
+	for p.adoptBatch(streams) > 0 {
+	}
+	return streams
+}
+
+// adoptAhead takes the rows made so far into the orders. It holds sealMu for a batch at a time and returns how many it took.
+func (p *Pipeline) adoptAhead() (rows int) {
+	for left := 1; left > 0; {
+		p.sealMu.Lock()
+		if n := p.m.Notice(); n > 0 {
+			timer := startSealTimer()
+			left = p.adoptBatch(p.streams.all())
+			rows += n - left
+			timer.stop(p.metrics) // not a seal: its time is none of seal_seconds
+		} else {
+			left = 0
+		}
+		p.sealMu.Unlock()
+	}
+	return rows
+}
+
+// adoptBatch takes some new rows into the orders and returns how many are left.
+func (p *Pipeline) adoptBatch(streams []*stream) (left int) {
+	a := &p.s.adopter
+	most := max(leastBatch, a.adopted/4)
+	left = p.read(most, len(streams))
+	if len(a.rows) == 0 {
+		return left
+	}
+	// Count to place: counts become offsets, offsets become ends.
+	at := uint32(0)
+	for _, id := range a.dirty {
+		n := a.count[id]
+		a.count[id] = at
+		at += n
+	}
+	place := a.place[:len(a.rows)]
+	for i := range a.rows {
+		next := &a.count[a.rows[i].stream]
+		place[*next] = uint32(i)
+		*next++
+	}
+	from := uint32(0)
+	for _, id := range a.dirty {
+		to := a.count[id]
+		a.count[id] = 0
+		a.order.sort(a.rows, place[from:to])
+		streams[id].merge(a.rows, place[from:to])
+		from = to
+	}
+	a.adopted += len(a.rows)
+	a.rows, a.dirty = a.rows[:0], a.dirty[:0]
+	if cap(a.rows) > leastBatch && left == 0 {
+		a.rows, a.place, a.order = nil, nil, orderer{}
+	}
+	return left
+}
+
+// read reads the keys of at most most new rows, and counts them by stream.
+func (p *Pipeline) read(most, streams int) (left int) {
+	a := &p.s.adopter
+	if len(a.count) < streams {
+		a.count = append(a.count, make([]uint32, streams-len(a.count))...)
+	}
+	if need := min(most, p.m.News()); cap(a.rows) < need {
+		a.rows = make([]newRow, max(need, min(2*cap(a.rows), leastBatch)))
+		a.place = make([]uint32, len(a.rows))
+	}
+	rows, n := a.rows[:cap(a.rows)], 0
+	left = p.m.NewRows(most, func(row, id uint32, k *shardmap.WideKey) {
+		r := &rows[n] // field by field: a literal would be copied, and the copy wait for what was just stored
+		n++
+		r.hi, r.lo = binary.BigEndian.Uint64(k.Subject[:]), binary.BigEndian.Uint64(k.Subject[8:])
+		r.ns, r.row, r.stream = k.Namespace, row, id
+		if a.count[id]++; a.count[id] == 1 {
+			a.dirty = append(a.dirty, id)
+		}
+		if n == 1 {
+			a.probe = *k
+		}
+	})
+	a.rows = rows[:n]
+	return left
+}
+
+// renumber follows a sweep: moves says, by old row number, what became of each row. The orders stay as they are, without the rows that are gone.
+func (p *Pipeline) renumber(moves []uint32) {
+	p.s.adopted = 0
+	for _, s := range p.streams.all() {
+		s.renumber(moves)
+		p.s.adopted += len(s.rows)
+	}
+}
