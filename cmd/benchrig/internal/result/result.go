@@ -102,7 +102,8 @@ type CPU struct {
 	PerRow    float64 `json:"ns_per_row"` // Core, per row recorded
 }
 
-// RSS is resident memory. Steady is the median of the second half's anonymous and shared memory.
+// RSS is resident memory. Steady is the median of the second half's anonymous and shared memory; Peak counts mapped files as well, which the kernel takes back
+// when it wants to.
 type RSS struct {
 	Steady float64 `json:"steady"`
 	Peak   float64 `json:"peak"`

@@ -48,7 +48,7 @@ func (r *Result) Summary(w io.Writer, s Style) {
 	if r.WAL.Enabled {
 		p("  WAL        %d fsyncs, %s ms at p50, %s at p99; at most %s on disk; %d corrupt", r.WAL.Fsyncs, num(r.WAL.Fsync.P50), num(r.WAL.Fsync.P99), Bytes(r.WAL.Peak), r.WAL.Corrupt)
 	}
-	p("  cost       %s %% of a core, without the load generator's %s %%; %s ns a row; %s MiB steady, %s peak", num(r.CPU.Core), num(r.CPU.Generator), num(r.CPU.PerRow), num(r.RSS.Steady), num(r.RSS.Peak))
+	p("  cost       %s %% of a core, without the load generator's %s %%; %s ns a row; %s MiB steady, %s peak with mapped files", num(r.CPU.Core), num(r.CPU.Generator), num(r.CPU.PerRow), num(r.RSS.Steady), num(r.RSS.Peak))
 	if f := r.Refused; f != nil {
 		p("  refused    %d oversized, %d too compressed requests, as they must be; %s ms at p50, %s at p99", f.Oversize, f.Ratio, num(f.Latency.P50), num(f.Latency.P99))
 	}
