@@ -104,7 +104,9 @@ func TestNoLedgerAtAll(t *testing.T) {
 		timeout bool
 		status  int
 	}{
-		"redirect":   {h: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, status: 307},
+		"redirect": {h: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, status: 307},
 		"unauth":     {h: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) }, status: 401},
 		"no content": {h: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }, status: 204},
 		"endless":    {h: endless(4096, 0)},
