@@ -19,6 +19,7 @@ var outputs = []struct {
 }{
 	{"internal/asm/zblake3_avx512_amd64.s", amd64.BLAKE3AVX512},
 	{"internal/asm/zrows_avx512_amd64.s", amd64.RowsAVX512},
+	{"internal/asm/zrows_vbmi2_amd64.s", amd64.RowsVBMI2},
 	{"internal/asm/zblake3_avx2_amd64.s", amd64.BLAKE3AVX2},
 	{"internal/asm/zscan_avx2_amd64.s", amd64.ScanAVX2},
 	{"internal/asm/zblake3_neon_arm64.s", arm64.BLAKE3NEON},

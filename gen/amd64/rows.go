@@ -120,14 +120,13 @@ func (k *kernel) integer(c *rowConstants, v, t, w, x reg.VecPhysical, n int) {
 	k.VPSHUFB(c.swap, x, x)
 }
 
-// tally adds the units v to the sums and leaves in K5 which rows have any.
-func (k *kernel) tally(v, tmp reg.VecPhysical) {
+// tally adds the units v to the sums, one being 1 in every lane, and leaves in K5 which rows have any. It uses K1.
+func (k *kernel) tally(v, one reg.VecPhysical) {
 	k.VPTESTMQ(v, v, reg.K5)
-	k.VPADDQ(wide[0], countReg, reg.K5, countReg)
-	k.VPSRLQ(operand.U8(32), v, tmp)
-	k.VPADDQ(tmp, hiReg, hiReg)
-	k.VPANDQ(above[3], v, tmp)
-	k.VPADDQ(tmp, loReg, loReg)
+	k.VPADDQ(one, countReg, reg.K5, countReg)
+	k.VPADDQ(v, loReg, loReg)
+	k.VPCMPUQ(operand.U8(1), v, loReg, reg.K1)
+	k.VPADDQ(one, hiReg, reg.K1, hiReg)
 }
 
 // ascend notes in K7 whether the numbers of three words in cur ascend, also above the ones before, which they become.
@@ -172,7 +171,7 @@ func (k *kernel) encodeKeys(c *rowConstants) {
 	k.ascend(w, zmm[0])
 	v, t, n, bytes := zmm[0], zmm[1], zmm[2], zmm[3]
 	k.VMOVDQU64(operand.Mem{Base: incsReg}, v)
-	k.tally(v, t)
+	k.tally(v, wide[0])
 	k.integer(c, v, t, n, bytes, 5)
 	k.VPSLLQ(operand.U8(8), bytes, v)
 	k.VPORQ(t, v, v)
@@ -232,7 +231,7 @@ func (k *kernel) encodeRows(c *rowConstants) {
 	k.VPADDQ(wide[0], at, at)
 	k.VMOVDQU64(t, k.at(0))
 	k.VMOVDQU64(at, k.at(64))
-	k.tally(v, t)
+	k.tally(v, wide[0])
 	k.integer(c, v, t, n, bytes, 5)
 	k.VPSLLQ(operand.U8(8), bytes, v)
 	k.VPORQ(t, v, v)

@@ -14,7 +14,7 @@ func Stubs() ([]byte, error) {
 	for _, f := range []string{"hash16AVX512", "hash8AVX512", "hash8AVX2"} {
 		fmt.Fprintf(&b, "//go:noescape\nfunc %s(l *lanes)\n\n", f)
 	}
-	for _, f := range []string{"encodeKeysAVX512", "encodeRowsAVX512"} {
+	for _, f := range []string{"encodeKeysAVX512", "encodeRowsAVX512", "compressKeysVBMI2", "compressRowsVBMI2"} {
 		fmt.Fprintf(&b, "//go:noescape\nfunc %s(l *rowBlocks)\n\n", f)
 	}
 	b.WriteString("//go:noescape\nfunc scanCellsAVX2(l *scanBlocks)\n\n//go:noescape\nfunc gatherWordsAVX2(l *gatherBlocks)\n\n")

@@ -2,7 +2,10 @@
 
 package asm
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // rowBlocks is the argument of the kernels that encode rows, and their result. Its layout is known to gen/. See noescape in
 // lanes_unsafe.go for what makes the pointers sound: it lives as long as the call, and kernels keep nothing.
@@ -18,14 +21,12 @@ const rowBlock = 8 // rows encoded at once
 // tally adds up the lanes.
 func (r *rowBlocks) tally() (t RowTally) {
 	t.Ordered = r.ordered == 1<<rowBlock-1
-	var lo, hi uint64 // less than 2^32 rows: sums of 32-bit halves fit
 	for i := range rowBlock {
 		t.N += int(r.count[i])
-		lo += r.lo[i]
-		hi += r.hi[i]
+		var carry uint64
+		t.Units[0], carry = bits.Add64(t.Units[0], r.lo[i], 0)
+		t.Units[1] += r.hi[i] + carry
 	}
-	hi += lo >> 32
-	t.Units = [2]uint64{lo&(1<<32-1) | hi<<32, hi >> 32}
 	return t
 }
 
@@ -41,7 +42,7 @@ func (r *rowBlocks) size(dst []byte) int {
 
 // keyRows prepares the first n rows of encoded keys.
 func keyRows[K ~[24]byte](dst []byte, keys []K, incs []uint64, n int) rowBlocks {
-	_, _ = keys[:n+1], incs[:n] // a kernel reads 8 bytes behind its last key
+	_, _ = keys[:n+1], incs[:n] // a kernel reads 16 bytes behind its last key
 	return newRowBlocks(dst, unsafe.Pointer(unsafe.SliceData(keys)), unsafe.Pointer(unsafe.SliceData(incs)), n)
 }
 

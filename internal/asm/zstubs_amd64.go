@@ -22,6 +22,12 @@ func encodeKeysAVX512(l *rowBlocks)
 func encodeRowsAVX512(l *rowBlocks)
 
 //go:noescape
+func compressKeysVBMI2(l *rowBlocks)
+
+//go:noescape
+func compressRowsVBMI2(l *rowBlocks)
+
+//go:noescape
 func scanCellsAVX2(l *scanBlocks)
 
 //go:noescape

@@ -13,6 +13,17 @@ var required = [numPaths][]cpuid.FeatureID{
 	AVX512: {cpuid.AVX, cpuid.AVX2, cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ},
 }
 
+// vbmi2 lists what some kernels of the AVX512 path use beside its own features; others stand in where it is not there.
+var vbmi2 = []cpuid.FeatureID{cpuid.AVX512VBMI, cpuid.AVX512VBMI2, cpuid.AVX512CD, cpuid.POPCNT}
+
+// VBMI2 reports whether kernels of the AVX512 path can run that move and compress single bytes, and names all features that those need.
+func VBMI2() (have bool, requires []string) {
+	for _, f := range vbmi2 {
+		requires = append(requires, f.String())
+	}
+	return Available(AVX512) && cpuid.CPU.Supports(vbmi2...), append(requires, Requires(AVX512)...)
+}
+
 func available() (have [numPaths]bool) {
 	have[Generic] = true
 	for p, fs := range required {
