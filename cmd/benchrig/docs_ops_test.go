@@ -120,6 +120,36 @@ func TestOps(t *testing.T) {
 			known[n+suffix] = true
 		}
 	}
+	for m, e := range askedMetrics(t) {
+		if !known[m] {
+			t.Errorf("%s: there is no metric %s", e, m)
+		}
+	}
+	tool, err := osexec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not installed (apt-get install prometheus): the rules were not run")
+	}
+	asRules := "groups: [{name: dashboard, rules: ["
+	for _, e := range dashboardExprs(t) { // so that promtool reads them too
+		b, _ := json.Marshal(strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h").Replace(e))
+		asRules += fmt.Sprintf("{record: x, expr: %s},", b)
+	}
+	board := filepath.Join(t.TempDir(), "dashboard.yaml")
+	if err := os.WriteFile(board, []byte(asRules+"]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"check", "rules", "--lint=none", board}, {"check", "rules", "alerts.yaml"}, {"test", "rules", "alerts_test.yaml"}} {
+		cmd := osexec.Command(tool, args...)
+		cmd.Dir = repository + "ops"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// dashboardExprs are the dashboard's queries.
+func dashboardExprs(t *testing.T) (out []string) {
+	t.Helper()
 	var board struct {
 		Panels []struct {
 			Title   string
@@ -129,31 +159,47 @@ func TestOps(t *testing.T) {
 	if err := json.Unmarshal([]byte(readDoc(t, "ops/dashboard.json")), &board); err != nil || len(board.Panels) == 0 {
 		t.Fatal(len(board.Panels), err)
 	}
-	exprs := regexp.MustCompile(`expr: (.*)`).FindAllString(readDoc(t, "ops/alerts.yaml"), -1)
 	for _, p := range board.Panels {
 		for _, q := range p.Targets {
-			exprs = append(exprs, q.Expr)
+			out = append(out, q.Expr)
 		}
 	}
-	metric := regexp.MustCompile(`[a-z]+(?:_[a-z]+)+`)
+	return out
+}
+
+// askedMetrics returns the names that the dashboard and the alerts ask for, each with an expression that does.
+func askedMetrics(t *testing.T) map[string]string {
+	t.Helper()
+	exprs := append(dashboardExprs(t), regexp.MustCompile(`expr: (.*)`).FindAllString(readDoc(t, "ops/alerts.yaml"), -1)...)
+	out := map[string]string{}
 	quoted := regexp.MustCompile(`"[^"]*"`)
 	for _, e := range exprs {
-		for _, m := range metric.FindAllString(quoted.ReplaceAllString(e, ""), -1) {
-			if m != "histogram_quantile" && !known[m] {
-				t.Errorf("%s: there is no metric %s", e, m)
+		for _, m := range regexp.MustCompile(`[a-z]+(?:_[a-z]+)+`).FindAllString(quoted.ReplaceAllString(e, ""), -1) {
+			if m != "histogram_quantile" {
+				out[m] = e
 			}
 		}
 	}
-	tool, err := osexec.LookPath("promtool")
+	return out
+}
+
+// The unit is one that systemd takes.
+func TestUnit(t *testing.T) {
+	tool, err := osexec.LookPath("systemd-analyze")
 	if err != nil {
-		t.Skip("promtool is not installed (apt-get install prometheus): the rules were not run")
+		t.Skip("systemd-analyze is not installed: the unit was not verified")
 	}
-	for _, args := range [][]string{{"check", "rules", "alerts.yaml"}, {"test", "rules", "alerts_test.yaml"}} {
-		cmd := osexec.Command(tool, args...)
-		cmd.Dir = repository + "ops"
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("promtool %v: %v\n%s", args, err, out)
-		}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(t.TempDir(), "ron-accounting.service")
+	text := strings.ReplaceAll(readDoc(t, "ops/ron-accounting.service"), "/usr/local/bin/benchrig", self) // it wants to see the program
+	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := osexec.Command(tool, "verify", unit).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

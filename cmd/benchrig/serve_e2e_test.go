@@ -224,6 +224,12 @@ func TestServedRefusalsAndTLS(t *testing.T) {
 			t.Errorf("once there is room: %+v", r)
 		}
 	}
+	text := c.metrics() // of a real run: the dashboard and the alerts find all of their series
+	for m, e := range askedMetrics(t) {
+		if !strings.Contains(text, "\n"+m+"{") && !strings.Contains(text, "\n"+m+" ") {
+			t.Errorf("%s: a served adapter shows no %s", e, m)
+		}
+	}
 	for name, conf := range map[string]*tls.Config{"no client certificate": {RootCAs: pool}, "TLS 1.2": {RootCAs: pool, Certificates: []tls.Certificate{*client}, MaxVersion: tls.VersionTLS12}} {
 		stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: conf}, Timeout: 5 * time.Second}
 		if res, err := stranger.Get(c.base + "/readyz"); err == nil {
