@@ -41,6 +41,7 @@ type Metrics struct {
 	atRisk    *prometheus.Desc // not in the contract's list
 	imbalance *prometheus.Desc
 	snapshot  atomic.Pointer[unitsSnapshot]
+	beside    atomic.Pointer[func() bool]
 	all       []prometheus.Collector
 }
 
@@ -50,6 +51,10 @@ type unitsSnapshot struct {
 	units  []Units
 	atRisk []u128
 }
+
+// Beside makes accounting_degraded 1 also while missing says so: for what stands beside the recorder and has readiness keys of its own. It
+// is asked once a second.
+func (m *Metrics) Beside(missing func() bool) { m.beside.Store(&missing) }
 
 // expBuckets are the histograms' bounds: factor 2 from least, n of them.
 func expBuckets(least float64, n int) []float64 { return prometheus.ExponentialBuckets(least, 2, n) }

@@ -42,7 +42,7 @@ func (p *Pipeline) publish() {
 	p.metrics.QueueDepth.WithLabelValues("lane").Set(float64(backlog))
 	p.judgeDeaf()
 	degraded := 0.0
-	if !p.ready.get().Ready {
+	if beside := p.metrics.beside.Load(); !p.ready.get().Ready || beside != nil && (*beside)() {
 		degraded = 1
 	}
 	p.metrics.Degraded.Set(degraded)

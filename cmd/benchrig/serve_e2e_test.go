@@ -273,6 +273,7 @@ func TestServedStagingIsFull(t *testing.T) {
 	if r := c.send("GET", "/readyz", "", nil, nil); r.status != 503 || !strings.Contains(r.body, "queues_bounded_ok") {
 		t.Error(r)
 	}
+	waitMetric(t, c, "accounting_degraded", "1")
 	http.DefaultClient.CloseIdleConnections()
 }
 

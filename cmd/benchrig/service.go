@@ -80,6 +80,7 @@ func (s *service) run(ctx context.Context, ready func(where string)) (err error)
 		return err
 	}
 	defer closing("the ingress", s.queue.Close)
+	s.metrics.Beside(func() bool { return len(s.queue.Missing()) > 0 })
 
 	s.tune = func(t accounting.Tuning) error { // both judge the same values, so that the second can't refuse what the first took
 		if err := s.rec.Tune(t); err != nil {
