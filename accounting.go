@@ -72,5 +72,6 @@ func (r *Recorder) Stats() Stats { return r.p.Stats() }
 // (prometheus.WrapRegistererWith).
 func (r *Recorder) Collector() prometheus.Collector { return r.p.Metrics() }
 
-// Tune changes what may change while the recorder runs: fairness, backoff and deadlines. It may be called from any goroutine.
+// Tune changes what may change while the recorder runs: fairness, backoff and deadlines; and it serves lanes again that a sink had
+// halted, so that no restart is needed once the sink is mended. It may be called from any goroutine.
 func (r *Recorder) Tune(t Tuning) error { return r.p.Tune(t) }

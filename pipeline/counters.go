@@ -27,6 +27,7 @@ func (p *Pipeline) mapCounters(rec *wal.Recovered) error {
 			old := p.writer
 			p.writer, err = p.wal.NewWriter()
 			if err == nil {
+				p.metrics.WALCorrupt.Inc()
 				p.log.Error("the WAL has lost commits that may have been exported: new writer", "old", old.String()[:8], "new", p.writer.String()[:8])
 			}
 			return p.writer, err

@@ -90,7 +90,7 @@ func NewMetrics(dimensions []string) *Metrics {
 	counterVec(&m.Overflow, "accounting_overflow_total", "Units above 2^64-1 in one row and slice, not sealed.", "dimension")
 	gauge(&m.WALBytes, "accounting_wal_size_bytes", "Bytes of the WAL's segments.")
 	gauge(&m.WALEntries, "accounting_wal_entries", "Slices in the WAL that are not acked.")
-	counter(&m.WALCorrupt, "accounting_wal_corrupt_total", "Damaged frames found in the WAL.")
+	counter(&m.WALCorrupt, "accounting_wal_corrupt_total", "Damaged frames found in the WAL, or holes, and commits that it has lost.")
 	histogram(&m.WALFsync, "accounting_wal_fsync_seconds", "One fsync of the WAL.", expBuckets(50e-6, 18))
 	histogram(&m.WALReplay, "accounting_wal_replay_seconds", "Reading the WAL at start.", expBuckets(1e-3, 16))
 	histogram(&m.ExportLatency, "export_latency_seconds", "From enqueue to ack, a slice.", expBuckets(100e-6, 20))

@@ -38,7 +38,7 @@ func (r *reading) finish() {
 	slices.SortFunc(r.torn, func(a, b span) int { return cmp.Compare(a.seg.num, b.seg.num) })
 	rec.Torn = len(slices.CompactFunc(r.torn, func(a, b span) bool { return a.seg == b.seg }))
 	rec.Writer, rec.Epoch, rec.File, rec.Next, rec.StateKnown = l.writer, l.state.epoch, l.state.file, l.state.next, !l.lost
-	l.stats.Corrupt = uint64(len(rec.Damage))
+	l.stats.Corrupt = uint64(max(len(rec.Damage), len(rec.Holes))) // a segment that is gone leaves holes and no damaged byte
 	r.found = nil
 }
 

@@ -147,3 +147,26 @@ func TestAdopt(t *testing.T) {
 	mustAppend(t, l, commitN(l, 2, 50, 0)) // seq 0 again, under the new writer
 	mustClose(t, l)
 }
+
+// TestSegmentThatIsGone: no byte is damaged where a whole segment is missing; what it held is missing all the same, and counts as corruption.
+func TestSegmentThatIsGone(t *testing.T) {
+	disk := vfs.NewCrash("/var")
+	o := testOptions(disk)
+	l, _ := mustOpen(t, o)
+	for e := uint64(1); e <= 300; e++ {
+		mustAppend(t, l, commitN(l, e, 400, 0, 1))
+	}
+	mustClose(t, l)
+	in, err := Inspect(o)
+	if err != nil || len(in.Segments) < 3 {
+		t.Fatalf("%d segments, %v", len(in.Segments), err)
+	}
+	if err := disk.Remove(filepath.Join(testDir, segName(in.Segments[1].Number))); err != nil {
+		t.Fatal(err)
+	}
+	l, rec := mustOpen(t, o)
+	if len(rec.Holes) == 0 || l.Stats().Corrupt != uint64(len(rec.Holes)) {
+		t.Errorf("%d holes, %d damaged ranges, corrupt %d; want a hole a stream, counted", len(rec.Holes), len(rec.Damage), l.Stats().Corrupt)
+	}
+	mustClose(t, l)
+}

@@ -160,7 +160,7 @@ type Stats struct {
 	Commits, Syncs      uint64 // since Open
 	SyncFailures        uint64
 	WriteFailures       uint64
-	Corrupt             uint64 // damaged ranges found since Open, by it included
+	Corrupt             uint64 // damaged ranges found since Open, by it included; where a whole segment is gone, the holes that it left
 	Spare               bool   // the preallocated reserve segment is there
 	Err                 error  // why the last attempt to write failed; nil: the last one succeeded
 }
