@@ -195,14 +195,13 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	p.m.Close() // from here on Record is ErrClosed; what returned nil before is seen by the seal below
 	p.stopTicker()
 
-	p.sealMu.Lock()
-	p.catchUp(nil)
-	_, err := p.seal(p.roll.cur, sealLast, nil)
-	epoch := p.s.epoch
-	unsealed := p.unsealed()
-	p.publish()
-	p.sealMu.Unlock()
-
+	epoch, unsealed, err := p.sealRest()
+	if len(p.waiting) > 0 { // who asked for their tips has just been stopped; without an answer they stay in the WAL
+		p.repairAll(ctx)
+		var again error
+		epoch, unsealed, again = p.sealRest()
+		err = errors.Join(err, again)
+	}
 	kept := p.o.CounterFile != ""
 	if len(unsealed) > 0 && p.o.CheckpointInterval > 0 {
 		kept = p.saveOpen() == nil && !p.unknown || kept
@@ -215,6 +214,17 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	p.drainOptional(ctx)
 	p.ready.set(ConfigLoaded, ErrClosed)
 	return errors.Join(err, p.dismantle())
+}
+
+// sealRest is Close's seal. It returns the last epoch, and what is open all the same.
+func (p *Pipeline) sealRest() (epoch uint64, unsealed map[string]uint64, err error) {
+	p.sealMu.Lock()
+	defer p.sealMu.Unlock()
+	p.catchUp(nil)
+	_, err = p.seal(p.roll.cur, sealLast, nil)
+	unsealed = p.unsealed()
+	p.publish()
+	return p.s.epoch, unsealed, err
 }
 
 // unsealed returns what is open, by dimension name. Under sealMu.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -330,5 +331,39 @@ func TestHostTakesWhatSurvivesAHole(t *testing.T) {
 	p.mustClose(t)
 	if err := canon.VerifyChain(chain); err != nil || len(chain) != 4 {
 		t.Errorf("%d slices, %v", len(chain), err)
+	}
+}
+
+// slowTip answers no Tip that was asked before the pipeline's Close.
+type slowTip struct {
+	tipLedger
+	p atomic.Pointer[Pipeline]
+}
+
+func (l *slowTip) Tip(ctx context.Context, s export.Stream) (uint64, canon.Digest, bool, error) {
+	if p := l.p.Load(); p == nil || !p.closed.Load() {
+		<-ctx.Done()
+		return 0, canon.Digest{}, false, ctx.Err()
+	}
+	return l.tipLedger.Tip(ctx, s)
+}
+
+// TestCloseSettlesWhatWaitsForATip: a process that ends before the ledger told its tip asks once more, instead of waiting for what nobody does.
+func TestCloseSettlesWhatWaitsForATip(t *testing.T) {
+	l := &slowTip{}
+	o, _ := holed(t, &l.tipLedger, 2, 2)
+	o.OpDeadline, o.DrainDeadline = 20*time.Millisecond, 30*time.Second
+	o.Sinks = []export.Sink{{Name: "ledger", Exporter: l}}
+	p, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.p.Store(p)
+	p.count(t, 1, 1, 100000)
+	if err := p.Close(context.Background()); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if l.units() != 111111-100 {
+		t.Errorf("the ledger holds %d units, want all but the 100 of the hole", l.units())
 	}
 }
