@@ -8,7 +8,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/canon"
 )
 
-// Stream names one chain; it converts to and from export.Stream.
+// Stream names one chain; it converts to and from export.Stream. A zero Writer means the log's own, in each of the log's methods.
 type Stream struct {
 	Writer, Tenant canon.ID
 	Dimension      string
@@ -41,7 +41,7 @@ func (u Units) Sub(v Units) (Units, bool) {
 
 // Entry is one sealed slice on its way into the log, with what its frame header tells about it.
 type Entry struct {
-	Stream                               Stream // a zero Writer means the log's own; any other is ErrInvalid
+	Stream                               Stream // a Writer that is not the log's own is ErrInvalid
 	Seq                                  uint64 // above the stream's highest; the next one unless HasGap
 	Digest                               canon.Digest
 	Prev                                 canon.Digest // meaningful if HasPrev

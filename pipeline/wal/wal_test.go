@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -157,4 +158,27 @@ func TestReopenCursorAtHead(t *testing.T) {
 		}
 	}
 	mustClose(t, l)
+}
+
+// TestStreamsWithoutAWriter: a stream that names no writer is the log's own to every method: an ack that was not heard would fill the log.
+func TestStreamsWithoutAWriter(t *testing.T) {
+	l, _ := mustOpen(t, Options{Dir: filepath.Join(t.TempDir(), "wal")})
+	defer mustClose(t, l)
+	c := commitN(l, 1, 100, 0)
+	c.Entries[0].Stream.Writer = canon.ID{}
+	s := c.Entries[0].Stream
+	mustAppend(t, l, c)
+	if h, ok := l.Head(s); !ok || h.Next != 1 || h.Stream.Writer != l.Writer() {
+		t.Errorf("Head: got %+v, %v", h, ok)
+	}
+	if err := l.SetCursor("sink", s, 0, c.Entries[0].Digest); err != nil {
+		t.Fatal(err)
+	}
+	if seq, d, ok := l.Cursor("sink", s); !ok || seq != 0 || d != c.Entries[0].Digest {
+		t.Errorf("Cursor: got %d, %v, %v", seq, d, ok)
+	}
+	l.Ack(s, 0)
+	if n := l.Stats().Entries; n != 0 {
+		t.Errorf("%d entries after the ack", n)
+	}
 }
