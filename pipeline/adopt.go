@@ -37,7 +37,7 @@ func (p *Pipeline) adoptAhead() (rows int) {
 	for left := 1; left > 0; {
 		p.sealMu.Lock()
 		if n := p.m.Notice(); n > 0 {
-			timer := startSealTimer()
+			timer := startSealTimer(true)
 			left = p.adoptBatch(p.streams.all())
 			rows += n - left
 			timer.stop(p.metrics) // not a seal: its time is none of seal_seconds

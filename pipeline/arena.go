@@ -81,13 +81,13 @@ func (p *Pipeline) finishArena() {
 	a.buf = p.s.enc.Buffer()
 	a.live.Add(int32(len(slices)))
 	now := p.o.Clock.Now()
-	for i := range slices {
-		q := p.s.spare.get(len(p.routers))
-		q.take(slices[i])
+	from := len(p.s.out)
+	p.s.out = p.s.spare.get(p.s.out, len(slices), len(p.routers))
+	for i, q := range p.s.out[from:] {
+		q.take(&slices[i])
 		q.stream, q.at, q.arena = p.s.begun[i], now, a
 		q.need.Store(p.required)
 		q.hold.Store(int32(len(p.routers)))
-		p.s.out = append(p.s.out, q)
 	}
 	p.s.begun, p.s.cur = p.s.begun[:0], nil
 	a.release()

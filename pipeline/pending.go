@@ -28,9 +28,9 @@ type pending struct {
 }
 
 // take notes what is asked of a slice when its bytes are gone.
-func (q *pending) take(s canon.SealedSlice) {
+func (q *pending) take(s *canon.SealedSlice) {
 	lo, hi := s.Units()
-	q.slice, q.seq, q.digest, q.units, q.size = s, s.Head().Seq, s.Digest(), u128{Hi: hi, Lo: lo}, len(s.Bytes())
+	q.slice, q.seq, q.digest, q.units, q.size = *s, s.Head().Seq, s.Digest(), u128{Hi: hi, Lo: lo}, len(s.Bytes())
 }
 
 // inMemory reports whether the bytes are.
@@ -44,30 +44,50 @@ type pendingPool struct {
 
 const mostSpare = 16384
 
-func (p *pendingPool) get(sinks int) *pending {
+// get appends n records to out.
+func (p *pendingPool) get(out []*pending, n, sinks int) []*pending {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.free); n > 0 {
-		q := p.free[n-1]
-		p.free = p.free[:n-1]
-		return q
+	k := max(len(p.free)-n, 0)
+	out = append(out, p.free[k:]...)
+	n -= len(p.free) - k
+	p.free = p.free[:k]
+	for range n {
+		out = append(out, &pending{items: make([]lane.Item, sinks)})
 	}
-	return &pending{items: make([]lane.Item, sinks)}
+	return out
 }
 
-// releasePending is called once for each sink that needs the slice no more; the last call frees the slice's memory.
-func (p *Pipeline) releasePending(q *pending) {
-	if q.hold.Add(-1) != 0 {
-		return
+// put takes records back.
+func (p *pendingPool) put(free []*pending) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, free[:min(len(free), max(mostSpare-len(p.free), 0))]...)
+}
+
+// releasePending is called once for each sink that needs the slices no more; the last call frees their memory.
+func (p *Pipeline) releasePending(out ...*pending) {
+	var free [32]*pending
+	n := 0
+	for _, q := range out {
+		if q.hold.Add(-1) != 0 {
+			continue
+		}
+		q.clear()
+		free[n] = q
+		if n++; n == len(free) {
+			p.s.spare.put(free[:])
+			n = 0
+		}
 	}
+	p.s.spare.put(free[:n])
+}
+
+// clear lets go of what the record holds.
+func (q *pending) clear() {
 	if q.arena != nil {
 		q.arena.release()
 	}
 	q.arena, q.stream, q.slice, q.ref = nil, nil, canon.SealedSlice{}, wal.Ref{}
 	clear(q.items)
-	p.s.spare.mu.Lock()
-	if len(p.s.spare.free) < mostSpare {
-		p.s.spare.free = append(p.s.spare.free, q)
-	}
-	p.s.spare.mu.Unlock()
 }

@@ -172,6 +172,7 @@ func (p *Pipeline) readBack(q *pending) (canon.SealedSlice, error) {
 type ackMarks struct {
 	cursors, acked []wal.Mark
 	done           []*pending // all required sinks have them
+	units          []u128     // scratch of settle, one a dimension
 }
 
 // marks returns an empty collection.
@@ -181,7 +182,7 @@ func (p *Pipeline) marks() *ackMarks {
 		m.cursors, m.acked, m.done = m.cursors[:0], m.acked[:0], m.done[:0]
 		return m
 	default:
-		return new(ackMarks)
+		return &ackMarks{units: make([]u128, len(p.dims))}
 	}
 }
 
@@ -212,9 +213,7 @@ func (p *Pipeline) settle(sink string, m *ackMarks) {
 		}
 		p.wal.AckBatch(m.acked)
 	}
-	for _, q := range m.done {
-		p.finish(q)
-	}
+	p.finish(m.done, m.units)
 	clear(m.done)
 	select {
 	case p.spareMarks <- m:
@@ -235,8 +234,8 @@ func (p *Pipeline) handedOver(out []*pending) {
 	p.settle(hostCursor, m)
 	for _, q := range out {
 		q.hold.Store(1)
-		p.releasePending(q)
 	}
+	p.releasePending(out...)
 }
 
 // judgeWAL sets wal_ok by what is known. Under sealMu.

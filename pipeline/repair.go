@@ -286,9 +286,9 @@ func (p *Pipeline) settleRepair(r *repair, t tip) error {
 	}
 	for _, q := range held {
 		q.hold.Store(1)
-		p.finish(q)
-		p.releasePending(q)
 	}
+	p.finish(held, make([]u128, len(p.dims)))
+	p.releasePending(held...)
 	lost, known, open := u128{}, true, false
 	for _, h := range r.holes {
 		if h.To < next { // the sink has it: nothing is lost
@@ -377,7 +377,7 @@ func (p *Pipeline) encodeAnew(s *stream, st *staged, rows int) error {
 func (p *Pipeline) superseded(s *stream) {
 	for _, q := range s.reseal {
 		p.books.edit(s.dim, func(b *book) { b.pending = b.pending.Sub(q.units) })
-		p.tracker.done(q.epoch)
+		p.tracker.done(q.epoch, 1)
 		q.hold.Store(1)
 		p.releasePending(q)
 	}

@@ -226,14 +226,34 @@ func (p *Pipeline) acked(sink int, now time.Time, items []*lane.Item, acks []exp
 	p.metrics.DupDetected.Add(float64(dup))
 }
 
-// finish books a slice as acked by all required sinks.
-func (p *Pipeline) finish(q *pending) {
-	u := q.units
-	p.books.edit(q.stream.dim, func(b *book) {
+// finish books slices as acked by all required sinks.
+func (p *Pipeline) finish(out []*pending, units []u128) {
+	p.bookEach(out, units, func(b *book, u u128) {
 		b.pending = b.pending.Sub(u)
 		b.acked = b.acked.Add(u)
 	})
-	p.tracker.done(q.epoch)
+	for len(out) > 0 {
+		n, epoch := 1, out[0].epoch
+		for n < len(out) && out[n].epoch == epoch {
+			n++
+		}
+		p.tracker.done(epoch, n)
+		out = out[n:]
+	}
+}
+
+// bookEach enters the units of many slices, once a dimension. units, one a dimension, is zero before and after.
+func (p *Pipeline) bookEach(out []*pending, units []u128, f func(b *book, u u128)) {
+	for _, q := range out {
+		d := q.stream.dim
+		units[d] = units[d].Add(q.units)
+	}
+	for d, u := range units {
+		if !u.IsZero() {
+			p.books.edit(Dimension(d), func(b *book) { f(b, u) })
+			units[d] = u128{}
+		}
+	}
 }
 
 func (p *Pipeline) exportFailed(f lane.Failure) {

@@ -35,12 +35,12 @@ func (t *tracker) add(epoch uint64, n int) {
 	t.settle()
 }
 
-// done takes one slice of an epoch off.
-func (t *tracker) done(epoch uint64) {
+// done takes n slices of an epoch off.
+func (t *tracker) done(epoch uint64, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.total--
-	if t.byEpoch[epoch]--; t.byEpoch[epoch] == 0 {
+	t.total -= n
+	if t.byEpoch[epoch] -= n; t.byEpoch[epoch] == 0 {
 		delete(t.byEpoch, epoch)
 		t.settle()
 	}
