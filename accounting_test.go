@@ -196,8 +196,9 @@ func TestRefusals(t *testing.T) {
 func TestOptionFaultsAllAtOnce(t *testing.T) {
 	_, err := accounting.Open(accounting.Options{
 		Window: 7 * time.Second, Shards: 3, CapacityRows: -1, Dimensions: []string{"Bad", "bytes"}, Weights: map[accounting.ID]uint8{{}: 9}, CounterFile: "x",
+		OpDeadline: 1, Backoff: accounting.BackoffOptions{Base: time.Hour},
 	})
-	for _, want := range []string{"Window", "Shards", "CapacityRows", "Dimensions[0]", "Dimensions[1]", "Weights[", "CounterFile", "Sinks"} {
+	for _, want := range []string{"Window", "Shards", "CapacityRows", "Dimensions[0]", "Dimensions[1]", "Weights[", "CounterFile", "Sinks", "OpDeadline", "Backoff"} {
 		if err == nil || !strings.Contains(err.Error(), "Options."+want) {
 			t.Errorf("no fault named for %s in:\n%v", want, err)
 		}
@@ -205,6 +206,22 @@ func TestOptionFaultsAllAtOnce(t *testing.T) {
 	var oe *accounting.OptionError
 	if !errors.As(err, &oe) {
 		t.Error("faults are not *OptionError")
+	}
+}
+
+// TestNilContext: no deadline, and no panic of the host.
+func TestNilContext(t *testing.T) {
+	r, err := accounting.Open(accounting.Options{Sinks: []accounting.Sink{{Name: "mem", Exporter: &collector{}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none context.Context
+	if err := r.Record(accounting.Key{}, 1); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.SealNow(none)
+	if err := errors.Join(err, r.Flush(none), r.Close(none)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -251,11 +251,11 @@ func (o *Options) validateTime(fault func(field string, got any, want string)) {
 	if o.PeriodBoundary > Month {
 		fault("PeriodBoundary", uint8(o.PeriodBoundary), "Day, Hour or Month")
 	}
-	if o.Backoff.Base < 0 || o.Backoff.Cap < o.Backoff.Base {
-		fault("Backoff", o.Backoff, "0 <= Base <= Cap")
+	if o.Backoff.Base < time.Millisecond || o.Backoff.Base > time.Minute || o.Backoff.Cap < o.Backoff.Base || o.Backoff.Cap > time.Hour {
+		fault("Backoff", fmt.Sprintf("Base %v, Cap %v", o.Backoff.Base, o.Backoff.Cap), "Base 1ms to 1m, Cap from Base to 1h")
 	}
-	if o.OpDeadline < 0 {
-		fault("OpDeadline", o.OpDeadline, "more than 0")
+	if o.OpDeadline < 10*time.Millisecond || o.OpDeadline > time.Hour {
+		fault("OpDeadline", o.OpDeadline, "10ms to 1h")
 	}
 	if o.DrainDeadline < 0 {
 		fault("DrainDeadline", o.DrainDeadline, "more than 0")

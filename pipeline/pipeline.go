@@ -126,11 +126,20 @@ func (p *Pipeline) Readiness() Readiness { return p.ready.get() }
 // Writer returns the id that every stream of this pipeline is written under.
 func (p *Pipeline) Writer() canon.ID { return p.writer }
 
+// orBackground takes nil for no deadline: a host is not ended, and a Close not left half done, over that.
+func orBackground(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
+}
+
 // SealNow seals a part of the current window and returns the slices, in memory of their own.
 func (p *Pipeline) SealNow(ctx context.Context) ([]canon.SealedSlice, error) {
 	if p.closed.Load() {
 		return nil, ErrClosed
 	}
+	ctx = orBackground(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -157,6 +166,7 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 	if p.closed.Load() {
 		return ErrClosed
 	}
+	ctx = orBackground(ctx)
 	start := p.o.Clock.Monotonic()
 	for {
 		p.sealMu.Lock()
@@ -190,7 +200,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 		return ErrClosed
 	}
 	start := p.o.Clock.Monotonic()
-	ctx, cancel := context.WithTimeout(ctx, p.drainDeadline())
+	ctx, cancel := context.WithTimeout(orBackground(ctx), p.drainDeadline())
 	defer cancel()
 	p.m.Close() // from here on Record is ErrClosed; what returned nil before is seen by the seal below
 	p.stopTicker()
