@@ -138,7 +138,7 @@ func TestOps(t *testing.T) {
 	if err := os.WriteFile(board, []byte(asRules+"]}]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"check", "rules", "--lint=none", board}, {"check", "rules", "alerts.yaml"}, {"test", "rules", "alerts_test.yaml"}} {
+	for _, args := range [][]string{{"check", "rules", "--lint=none", board}, {"check", "config", "prometheus.yml"}, {"check", "rules", "alerts.yaml"}, {"test", "rules", "alerts_test.yaml"}} {
 		cmd := osexec.Command(tool, args...)
 		cmd.Dir = repository + "ops"
 		if out, err := cmd.CombinedOutput(); err != nil {
