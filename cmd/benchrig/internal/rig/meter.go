@@ -40,8 +40,7 @@ func newMeter(s *session) *meter {
 	m.started = proc.CPU()
 	m.last.cpu = m.started
 	if metrics, err := gather(s.registry); err == nil {
-		m.sealed(&m.last, metrics) // what came before the load is not its
-		m.perSlice.Reset()
+		m.last.seal, m.last.slices = sealCost(metrics) // what came before the load is not its
 		m.last.wall = metrics.hist["accounting_seal_seconds"]
 	}
 	return m
@@ -96,10 +95,16 @@ func (m *meter) tick(l *load.Load, full bool) {
 // batch is how many calls are timed together.
 const batch = 64
 
-// sealed enters what sealing a slice cost since the last reading.
+func sealCost(metrics scrape) (seconds, slices float64) {
+	return metrics.value["accounting_seal_cpu_seconds_total"], metrics.value["accounting_sealed_slices_total"]
+}
+
+// sealed enters what sealing a slice cost since the last reading with one: taking new rows into the orders is part of that, and is done before.
 func (m *meter) sealed(now *reading, metrics scrape) {
-	now.seal, now.slices = metrics.value["accounting_seal_cpu_seconds_total"], metrics.value["accounting_sealed_slices_total"]
+	seal, slices := sealCost(metrics)
+	now.seal, now.slices = m.last.seal, slices
 	if n := int64(now.slices - m.last.slices); n > 0 {
+		now.seal = seal
 		took := time.Duration((now.seal - m.last.seal) * 1e9)
 		if m.s.set.Cold && m.s.res.Seal.First == 0 { // its keys are new: they are read and sorted for the first time
 			m.s.res.Seal.First = result.Round(float64(took) / float64(n) / 1e3)
