@@ -234,7 +234,7 @@ func replay(ctx context.Context, src source, sink replaySink, dry bool, w io.Wri
 	slices.SortFunc(names, func(a, b export.Stream) int {
 		return strings.Compare(a.Writer.String()+a.Tenant.String()+a.Dimension, b.Writer.String()+b.Tenant.String()+b.Dimension)
 	})
-	put, mended := 0, 0
+	put, mended, whole := 0, 0, 0
 	var failed []string
 	for _, s := range names {
 		n, err := replayStream(ctx, src, sink, s, dry)
@@ -247,14 +247,16 @@ func replay(ctx context.Context, src source, sink replaySink, dry bool, w io.Wri
 			fmt.Fprintf(w, "stream %v: %d slices\n", s, n)
 		}
 		if err != nil {
-			failed = append(failed, fmt.Sprintf("stream %v: %v", s, err))
+			failed = append(failed, fmt.Sprintf("stream %v: %v", s, err)) // perhaps behind some slices that were put
+		} else if n == 0 {
+			whole++
 		}
 	}
 	verb := "put"
 	if dry {
 		verb = "would put"
 	}
-	fmt.Fprintf(w, "%s %d slices of %d streams; %d of %d streams were whole\n", verb, put, mended, len(names)-mended-len(failed), len(names))
+	fmt.Fprintf(w, "%s %d slices of %d streams; %d of %d streams were whole\n", verb, put, mended, whole, len(names))
 	for _, f := range failed {
 		fmt.Fprintln(w, "FAILED", f)
 	}
