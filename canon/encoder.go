@@ -1,6 +1,10 @@
 package canon
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ron-accounting/ron-accounting/internal/asm"
+)
 
 // Encoder writes many slices into one buffer and hashes them together: for a sealer, which has a window's rows of all
 // streams at once. In the steady state, when its buffers have grown, it does not allocate. Use:
@@ -87,6 +91,15 @@ func (e *Encoder) AppendKeys(keys []RowKey, incs []uint64, max int) (done int) {
 	}
 	return done
 }
+
+// Prefetch is a hint that AppendKeys is soon given keys. It pays where they are out of cache.
+func (e *Encoder) Prefetch(keys []RowKey) {
+	asm.Prefetch(keys, prefetchBytes)
+	asm.Prefetch(e.buf[len(e.buf):cap(e.buf)], prefetchBytes)
+}
+
+// prefetchBytes is as much as the processor does not foresee by itself.
+const prefetchBytes = 4096
 
 // Size returns the number of bytes of the slice begun, give or take two for the count of its rows.
 func (e *Encoder) Size() int { return len(e.buf) - e.place[len(e.place)-1].start }

@@ -76,8 +76,14 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 	streams := p.adoptRows()
 	p.begin(mode)
 	nowMS := uint64(max(p.o.Clock.Now().UnixMilli(), 0))
+	ahead := p.m.Rows() >= prefetchLeast
 	for i := range streams {
 		s := streams[(p.s.turn+i)%len(streams)]
+		if ahead {
+			next, later := streams[(p.s.turn+i+1)%len(streams)], streams[(p.s.turn+i+2)%len(streams)]
+			p.m.Prefetch(next.rows, later.rows)
+			p.s.enc.Prefetch(next.keys)
+		}
 		if err := p.plan(s, span, mode, nowMS, &done); err != nil {
 			p.giveUp(span)
 			return outcome{}, err
@@ -104,6 +110,10 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 	p.judgeWAL()
 	return done, nil
 }
+
+// prefetchLeast is the number of slots from which the next stream's counts and keys are asked for while this one's are written: the table, the orders
+// and the slices are out of the second level's cache then.
+const prefetchLeast = 1 << 14
 
 // finishSeal makes a committed epoch the pipeline's state and sends its slices on their way.
 func (p *Pipeline) finishSeal(mode sealMode, done *outcome, each func(*pending)) {

@@ -17,7 +17,7 @@ func Stubs() ([]byte, error) {
 	for _, f := range []string{"encodeKeysAVX512", "encodeRowsAVX512", "compressKeysVBMI2", "compressRowsVBMI2"} {
 		fmt.Fprintf(&b, "//go:noescape\nfunc %s(l *rowBlocks)\n\n", f)
 	}
-	b.WriteString("//go:noescape\nfunc scanCellsAVX2(l *scanBlocks)\n\n//go:noescape\nfunc gatherWordsAVX2(l *gatherBlocks)\n\n")
+	b.WriteString("//go:noescape\nfunc scanCellsAVX2(l *scanBlocks)\n\n//go:noescape\nfunc gatherWordsAVX2(l *gatherBlocks)\n\n//go:noescape\nfunc prefetchLinesAVX2(l *gatherBlocks)\n\n//go:noescape\nfunc prefetchWordsAVX2(l *gatherBlocks)\n\n")
 	b.WriteString("// An index that is not 0 does not compile: the kernels' offsets are those of the types.\nvar (\n")
 	type fields []struct {
 		name string

@@ -43,7 +43,7 @@ func TestRequires(t *testing.T) {
 				available, have = cpufeat.Available(p), cpufeat.Requires(p)
 			}
 			for _, need := range strings.Split(string(f[1]), ", ") {
-				if !slices.Contains(have, need) {
+				if need != "MMX+" && !slices.Contains(have, need) { // that is avo's word for PREFETCHT0, which any amd64 has
 					t.Errorf("%s: %s needs %s, which the dispatcher does not check (%v)", file, name, need, have)
 				}
 			}

@@ -25,6 +25,20 @@ func (s *Scan) vector(p cpufeat.Path) (words int) {
 	return words
 }
 
+// Prefetch asks for the memory of s, or the first bytes of it, which is read or written soon. It changes nothing.
+func Prefetch[T any](s []T, bytes int) {
+	if n := min(sizeOf(s), bytes) / 64; n > 0 {
+		prefetchLinesAVX2(&gatherBlocks{from: pointer(s), blocks: uint64(n)})
+	}
+}
+
+// PrefetchWords asks for the words of from that Gather is soon asked for, or the first most of them. It changes nothing.
+func PrefetchWords(from []uint64, rows []uint32, most int) {
+	if n := min(len(rows), most) / 2; n > 0 {
+		prefetchWordsAVX2(&gatherBlocks{from: pointer(from), rows: pointer(rows), blocks: uint64(n)})
+	}
+}
+
 // gatherVector is gather for as many rows as this CPU has a fast way for. It stops before a row beyond from.
 func gatherVector(p cpufeat.Path, dst, from []uint64, rows []uint32) (done, zeros int) {
 	if p != cpufeat.AVX512 && p != cpufeat.AVX2 || len(from) == 0 {

@@ -39,3 +39,6 @@ func newGatherBlocks(dst, from []uint64, rows []uint32, n int) gatherBlocks {
 }
 
 func pointer[T any](s []T) unsafe.Pointer { return noescape(unsafe.Pointer(unsafe.SliceData(s))) }
+
+// sizeOf is the number of bytes of s.
+func sizeOf[T any](s []T) int { return len(s) * int(unsafe.Sizeof(*new(T))) }

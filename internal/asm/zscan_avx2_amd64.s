@@ -448,3 +448,36 @@ gatherWordsAVX2_end:
 	VMOVDQU Y14, 40(DI)
 	VZEROUPPER
 	RET
+
+// func prefetchLinesAVX2(l *byte)
+// Requires: MMX+
+TEXT ·prefetchLinesAVX2(SB), NOSPLIT, $0-8
+	MOVQ l+0(FP), DI
+	MOVQ 8(DI), R9
+	MOVQ 24(DI), CX
+
+prefetchLinesAVX2_line:
+	PREFETCHT1 (R9)
+	ADDQ       $0x40, R9
+	DECQ       CX
+	JNZ        prefetchLinesAVX2_line
+	RET
+
+// func prefetchWordsAVX2(l *byte)
+// Requires: MMX+
+TEXT ·prefetchWordsAVX2(SB), NOSPLIT, $0-8
+	MOVQ l+0(FP), DI
+	MOVQ 8(DI), R9
+	MOVQ 16(DI), SI
+	MOVQ 24(DI), CX
+
+prefetchWordsAVX2_pair:
+	MOVQ       (SI), AX
+	MOVL       AX, BX
+	SHRQ       $0x20, AX
+	PREFETCHT0 (R9)(BX*8)
+	PREFETCHT0 (R9)(AX*8)
+	ADDQ       $0x08, SI
+	DECQ       CX
+	JNZ        prefetchWordsAVX2_pair
+	RET

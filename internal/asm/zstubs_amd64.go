@@ -33,6 +33,12 @@ func scanCellsAVX2(l *scanBlocks)
 //go:noescape
 func gatherWordsAVX2(l *gatherBlocks)
 
+//go:noescape
+func prefetchLinesAVX2(l *gatherBlocks)
+
+//go:noescape
+func prefetchWordsAVX2(l *gatherBlocks)
+
 // An index that is not 0 does not compile: the kernels' offsets are those of the types.
 var (
 	_ = [1]byte{}[unsafe.Offsetof(lanes{}.in)-0]

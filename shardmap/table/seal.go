@@ -107,6 +107,13 @@ func (c *Core) Gather(dst []uint64, rows []uint32) (open int) {
 	return len(rows) - asm.Gather(dst, c.sealer.open, rows)
 }
 
+// Prefetch is a hint that Gather is soon asked for rows, and after that for those in later. It costs a fraction of a nanosecond a row, and
+// pays where the table is out of cache.
+func (c *Core) Prefetch(rows, later []uint32) {
+	asm.PrefetchWords(c.sealer.open, rows, 256)
+	asm.Prefetch(later, 1024)
+}
+
 // Saturated returns the rows of the last Scan that hold more than a slice can carry, and how much more. Committing
 // without Keep seals 2^64-1 units of them and gives up the rest, which the caller counts. Valid until the next Scan.
 func (c *Core) Saturated() []Over { return c.sealer.over }
