@@ -56,10 +56,12 @@ func (r *Recorder) Counter(k Key) (Counter, error) {
 func (r *Recorder) SealNow(ctx context.Context) ([]SealedSlice, error) { return r.p.SealNow(ctx) }
 
 // Flush seals, then waits until all that was sealed is acked by every required sink, or ctx ends; then the error is a *DrainError.
+// With New only SealNow hands slices over: what Flush sealed comes with the next one, and Flush returns the *DrainError at once.
 func (r *Recorder) Flush(ctx context.Context) error { return r.p.Flush(ctx) }
 
 // Close stops the intake, seals, and drains until ctx or Options.DrainDeadline ends; a *DrainError says what stays pending.
-// It leaves no goroutine behind. A second Close returns ErrClosed.
+// It leaves no goroutine behind. A second Close returns ErrClosed. With New call SealNow first: slices that Close seals are pending (with a WAL
+// the next run's SealNow hands them over; without one they end with the process), and the *DrainError says how many.
 func (r *Recorder) Close(ctx context.Context) error { return r.p.Close(ctx) }
 
 // Readiness says whether the pipeline does all of its work, and what is amiss.

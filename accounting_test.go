@@ -182,6 +182,9 @@ func TestRefusals(t *testing.T) {
 	if u := s.Stats().Units["bytes"]; u.Rejected != 9 {
 		t.Errorf("units: %+v", u)
 	}
+	if _, err := s.SealNow(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ type durable struct {
 	corrupt uint64
 	retired []*stream    // chains of earlier writers that have slices pending
 	waiting []*repair    // streams that wait for what the first required sink holds
-	backlog []*pending   // recovered slices, until they are on their way
+	backlog []*pending   // recovered slices, until they are on their way; with New, all that the host has not been handed
 	sampled []wal.Stream // streams to ask the sink about at Open
 }
 

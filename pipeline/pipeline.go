@@ -161,7 +161,8 @@ func (p *Pipeline) SealNow(ctx context.Context) ([]canon.SealedSlice, error) {
 	return out, err
 }
 
-// Flush seals until nothing that was counted before the call is open, and waits until all of it is acked.
+// Flush seals until nothing that was counted before the call is open, and waits until all of it is acked. With New only SealNow acks: what is
+// sealed waits for it, and Flush says so at once.
 func (p *Pipeline) Flush(ctx context.Context) error {
 	if p.closed.Load() {
 		return ErrClosed
@@ -177,7 +178,7 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.tracker.wait(ctx, epoch); err != nil {
+		if err := p.drained(ctx, epoch); err != nil {
 			return p.drainError(p.o.Clock.Monotonic() - start)
 		}
 		if n.coalesced == 0 {
@@ -189,6 +190,16 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 		case <-time.After(flushAgain):
 		}
 	}
+}
+
+// drained waits until all slices up to epoch are acked, or returns an error: with New at once, as nothing in the background acks.
+func (p *Pipeline) drained(ctx context.Context, epoch uint64) error {
+	if len(p.routers) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(context.Background())
+		cancel()
+	}
+	return p.tracker.wait(ctx, epoch)
 }
 
 // flushAgain is how long Flush waits before it tries again to seal what found no room.
@@ -216,7 +227,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 	if len(unsealed) > 0 && p.o.CheckpointInterval > 0 {
 		kept = p.saveOpen() == nil && !p.unknown || kept
 	}
-	if p.tracker.wait(ctx, epoch) != nil || len(unsealed) > 0 {
+	if p.drained(ctx, epoch) != nil || len(unsealed) > 0 {
 		e := p.drainError(p.o.Clock.Monotonic() - start)
 		e.Unsealed, e.Kept = unsealed, kept
 		err = errors.Join(err, e)

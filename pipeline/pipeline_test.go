@@ -317,7 +317,7 @@ func TestSealSteadyStateDoesNotAllocate(t *testing.T) {
 		}
 		p.sealMu.Lock()
 		defer p.sealMu.Unlock()
-		if _, err := p.seal(p.roll.cur, sealPart, nil); err != nil {
+		if _, err := p.seal(p.roll.cur, sealPart, taken); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -247,10 +247,14 @@ func (p *Pipeline) resume(list []*pending) {
 	}
 }
 
-// handBacklog gives the host, with New, what an earlier run had sealed and not handed over.
+// handBacklog gives the host, with New, what an earlier run, or Flush, had sealed and not handed over.
 func (p *Pipeline) handBacklog() ([]canon.SealedSlice, error) {
 	var out []canon.SealedSlice
 	for _, q := range p.backlog {
+		if q.inMemory() {
+			out = append(out, q.slice.Clone())
+			continue
+		}
 		s, err := p.readBack(q)
 		if err != nil {
 			return nil, err

@@ -125,7 +125,7 @@ func (p *Pipeline) finishSeal(mode sealMode, done *outcome, each func(*pending))
 		}
 	}
 	p.metrics.SealedSlices.Add(float64(done.slices))
-	p.dispatch(mode)
+	p.dispatch(mode, each != nil)
 }
 
 // sealTimer times sealing, by the clock and by the CPU: on a machine that does other things too only the latter is what it costs. Reading that
@@ -228,8 +228,9 @@ func (p *Pipeline) apply(done *outcome) {
 	}
 }
 
-// dispatch sends the committed slices on their way; with New they are at its end.
-func (p *Pipeline) dispatch(mode sealMode) {
+// dispatch sends the committed slices on their way. With New they are at its end where the host has taken them; what Flush and Close seal
+// there waits for the next SealNow.
+func (p *Pipeline) dispatch(mode sealMode, taken bool) {
 	if p.o.Events != nil {
 		for _, q := range p.s.out {
 			p.event(Event{Kind: SliceSealed, Stream: q.stream.name, Seq: q.seq, Digest: q.digest, At: q.at})
@@ -238,6 +239,10 @@ func (p *Pipeline) dispatch(mode sealMode) {
 	if len(p.routers) > 0 {
 		p.thin(mode)
 		p.enqueue(p.s.out)
+		return
+	}
+	if !taken {
+		p.backlog = append(p.backlog, p.s.out...)
 		return
 	}
 	p.handedOver(p.s.out)
