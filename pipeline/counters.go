@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/canon"
@@ -35,6 +36,11 @@ func (p *Pipeline) mapCounters(rec *wal.Recovered) error {
 	}
 	if rec.NewWriter {
 		file.OldWriter = rec.OldWriter
+	}
+	for i := range rec.Heads { // a kill may have come between the change of writer and the new file
+		if w := [16]byte(rec.Heads[i].Stream.Writer); w != p.writer && !slices.Contains(file.Earlier, w) {
+			file.Earlier = append(file.Earlier, w)
+		}
 	}
 	rescuedFrom := uint64(0)
 	file.Rescue = func() (rows []table.FileRow, err error) {

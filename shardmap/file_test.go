@@ -216,6 +216,15 @@ func TestFileForeign(t *testing.T) {
 	refused("another writer's", "belongs to writer 0100")
 	r.fc.Commit = table.FileCommit{Epoch: 1, FileID: [16]byte{7}}
 	refused("another log's", "belongs to writer 0100")
+	r.fc.Earlier = [][16]byte{{3}, writer} // a kill between the log's change of writer and the new file
+	if r.open(); r.rep.SetAside == "" || r.rep.Rows != 0 {
+		t.Errorf("an earlier writer's: not set aside: %+v", r.rep)
+	}
+	r.kill()
+	r.fc.Earlier = nil
+	if err := os.WriteFile(r.fc.Path, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r.fc.Writer, r.fc.Commit = writer, commit
 	if r.open(); r.rep.SetAside != "" {
 		t.Errorf("its owner no longer finds it: %+v", r.rep)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc64"
+	"slices"
 )
 
 // A counter file is a header and then the region of one generation, mapped and never shrunk:
@@ -55,6 +56,8 @@ type FileConfig struct {
 	Dimensions []string // by number; rows of the file are renumbered by name
 	// OldWriter, where not zero, is another writer whose file may be taken over: the log has just replaced it.
 	OldWriter [16]byte
+	// Earlier are writers that the log has been before: their files can't be used, but are no foreigner's either.
+	Earlier [][16]byte
 	// NewWriter, where set, is called when the file has seen commits that the log has lost, before a file for the writer that
 	// it returns is made: seqs of the old writer may have been used by then, and must not be used again.
 	NewWriter func() ([16]byte, error)
@@ -161,7 +164,7 @@ func (f *found) belongs(c *Core, fc *FileConfig) error {
 	switch h := &f.head; {
 	case h.layout != c.layout.Name || h.words != uint64(c.layout.Words):
 		return fmt.Errorf("%w: holds layout %q, want %q", ErrFileForeign, h.layout, c.layout.Name)
-	case h.writer != fc.Writer && h.writer != fc.OldWriter && (fc.Commit.Epoch == 0 || h.id != fc.Commit.FileID):
+	case h.writer != fc.Writer && h.writer != fc.OldWriter && !slices.Contains(fc.Earlier, h.writer) && (fc.Commit.Epoch == 0 || h.id != fc.Commit.FileID):
 		return fmt.Errorf("%w: belongs to writer %x, this is %x", ErrFileForeign, h.writer, fc.Writer)
 	}
 	return nil

@@ -14,7 +14,7 @@ type SweepReport struct {
 // Sweep leaves out rows that have been idle, that is without an open unit, at idle consecutive calls (at least 1), by
 // moving the others to a new generation: nothing is lost, recorders are not stopped (but for one stop of the world,
 // some microseconds), and inserts wait for the last part of the move. It acts where it pays: when a sixteenth of the
-// capacity can go, or anything can while the map is three quarters full; also when GOMAXPROCS has outgrown the
+// capacity can go, or a quarter of the room that is left: the fuller the map, the fewer; also when GOMAXPROCS has outgrown the
 // columns. The sealer calls it, at most once a window and never between Scan and Commit or Abort.
 //
 // With a counter file the new generation is a file of its own, which takes the old one's name once it is whole. So that a kill at any moment finds one
@@ -42,7 +42,7 @@ func (c *Core) Sweep(idle int) (rep SweepReport, err error) {
 			rep.Evicted++
 		}
 	}
-	pays := rep.Evicted*16 >= int(old.capacity) || rep.Evicted > 0 && rep.Rows*4 >= int(old.capacity)*3
+	pays := rep.Evicted > 0 && rep.Evicted*4 >= min(int(old.capacity)/4, int(old.capacity)-rep.Rows)
 	if !pays && columns(&c.cfg) <= old.cols {
 		rep.Evicted = 0
 		return rep, nil
