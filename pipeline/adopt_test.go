@@ -139,8 +139,8 @@ func FuzzAdopt(f *testing.F) {
 // TestTickerAdopts: new rows are in their streams' orders before the boundary, in batches, and the seal has none to take.
 func TestTickerAdopts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const rows = 3*leastBatch + 5
-		p := open(t, Options{CapacityRows: 2 * rows}, &ledger{})
+		const rows = leastBatch + 5
+		p := open(t, Options{CapacityRows: rows, Window: time.Minute}, &ledger{})
 		for i := range uint64(rows) {
 			p.count(t, i%7, i, 1)
 		}
