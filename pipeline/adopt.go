@@ -9,9 +9,12 @@ import (
 // How the shard map's new rows come into their streams' orders: in the background while a window runs, so that its seal finds them there, and what
 // came after that in the seal itself. Either is one batch after another: the keys are read, grouped by stream, sorted and merged.
 
-// leastBatch is the number of rows of a batch: its scratch memory, 52 bytes a row, stays. Larger orders are worth larger batches, so that a row is
-// moved by a few merges however many there are: a quarter of what is adopted, with memory that goes afterwards.
-const leastBatch = 8192
+// leastBatch is the number of rows of a batch, if there are so many. Each batch moves the orders of all its streams, so larger orders are worth larger
+// batches: a quarter of what is adopted, so that a row is moved a few times however many there are.
+const leastBatch = 1 << 15
+
+// keptBatch is the number of rows whose scratch memory, 52 bytes a row, is kept for the next batch.
+const keptBatch = 1 << 13
 
 // adopter is the scratch memory. Guarded by Pipeline.sealMu.
 type adopter struct {
@@ -32,21 +35,19 @@ func (p *Pipeline) adoptRows() []*stream {
 	return streams
 }
 
-// adoptAhead takes the rows made so far into the orders. It holds sealMu for a batch at a time and returns how many it took.
-func (p *Pipeline) adoptAhead() (rows int) {
+// adoptAhead takes the rows made so far into the orders. It holds sealMu for a batch at a time.
+func (p *Pipeline) adoptAhead() {
 	for left := 1; left > 0; {
 		p.sealMu.Lock()
-		if n := p.m.Notice(); n > 0 {
+		if p.m.Notice() > 0 {
 			timer := startSealTimer(true)
 			left = p.adoptBatch(p.streams.all())
-			rows += n - left
 			timer.stop(p.metrics) // not a seal: its time is none of seal_seconds
 		} else {
 			left = 0
 		}
 		p.sealMu.Unlock()
 	}
-	return rows
 }
 
 // adoptBatch takes some new rows into the orders and returns how many are left.
@@ -80,7 +81,7 @@ func (p *Pipeline) adoptBatch(streams []*stream) (left int) {
 	}
 	a.adopted += len(a.rows)
 	a.rows, a.dirty = a.rows[:0], a.dirty[:0]
-	if cap(a.rows) > leastBatch && left == 0 {
+	if cap(a.rows) > keptBatch && left == 0 {
 		a.rows, a.place, a.order = nil, nil, orderer{}
 	}
 	return left
@@ -93,7 +94,7 @@ func (p *Pipeline) read(most, streams int) (left int) {
 		a.count = append(a.count, make([]uint32, streams-len(a.count))...)
 	}
 	if need := min(most, p.m.News()); cap(a.rows) < need {
-		a.rows = make([]newRow, max(need, min(2*cap(a.rows), leastBatch)))
+		a.rows = make([]newRow, max(need, min(2*cap(a.rows), keptBatch)))
 		a.place = make([]uint32, len(a.rows))
 	}
 	rows, n := a.rows[:cap(a.rows)], 0

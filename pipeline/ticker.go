@@ -51,9 +51,9 @@ func (p *Pipeline) stopTicker() {
 func (p *Pipeline) tickLoop() {
 	defer p.done.Done()
 	pprof.SetGoroutineLabels(sealLabels)
-	for most := mostSleep; ; {
+	for {
 		p.sealMu.Lock()
-		sleep := p.roll.untilNext(p.o.Clock.Now(), most)
+		sleep := p.roll.untilNext(p.o.Clock.Now(), mostSleep)
 		p.sealMu.Unlock()
 		t := time.NewTimer(sleep)
 		select {
@@ -67,9 +67,7 @@ func (p *Pipeline) tickLoop() {
 		p.catchUp(nil)
 		p.s.ticking = false
 		p.sealMu.Unlock()
-		if most = mostSleep; p.adoptAhead() >= leastBatch {
-			most = adoptLead // many new keys: more will come
-		}
+		p.adoptAhead()
 	}
 }
 
