@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/gate"
 )
@@ -33,6 +34,9 @@ where baseline is the updated one. Exit codes: 0 passed; 2 wrong usage, base, ba
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if n := len(set(o.Against != "", o.Baseline != "", selfTest, record != "")); n != 1 {
 				return usagef("gate: got %d of --against, --baseline, --self-test and --write-baseline, want exactly one", n)
+			}
+			if err := gateFlags(cmd.Flags(), selfTest, record != ""); err != nil {
+				return err
 			}
 			if runs < 1 {
 				return usagef("gate: --runs: got %d, want at least 1", runs)
@@ -97,6 +101,23 @@ where baseline is the updated one. Exit codes: 0 passed; 2 wrong usage, base, ba
 	f.DurationVar(&o.Workload, "duration", 0, "length of one run of a workload (5s)")
 	f.StringVar(&o.HostName, "host", "", "name of this machine in verdicts and baselines (its host name)")
 	return cmd
+}
+
+// gateFlags refuses what the asked-for comparison would not look at: a waiver that waives nothing is a surprise kept for later.
+func gateFlags(f *pflag.FlagSet, selfTest, record bool) error {
+	what, idle := "a comparison", []string{"runs"}
+	switch {
+	case selfTest:
+		what, idle = "--self-test", []string{"waivers", "duration"}
+	case record:
+		what, idle = "--write-baseline", []string{"waivers", "runs", "json"}
+	}
+	for _, name := range idle {
+		if f.Changed(name) {
+			return usagef("gate: --%s means nothing to %s: leave it out", name, what)
+		}
+	}
+	return nil
 }
 
 // set is the flags that are on.

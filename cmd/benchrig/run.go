@@ -226,7 +226,7 @@ func runOne(ctx context.Context, set *rig.Settings, out runOutput, human, stderr
 	progress := live.New(stderr)
 	if !out.quiet {
 		fmt.Fprintf(stderr, "%s: %s, for %v into %s\n", set.Spec.Name, set.Spec.Title, set.Duration, redact.Addresses(set.Sink))
-		hooks.Tick, hooks.Phase = progress.Tick, progress.Phase
+		hooks.Tick, hooks.Phase, hooks.Say = progress.Tick, progress.Phase, progress.Say
 	}
 	var written []string
 	switch {

@@ -60,6 +60,12 @@ func (p *Progress) Phase(text string) {
 	fmt.Fprintln(p.w, text)
 }
 
+// Say writes a line that stays.
+func (p *Progress) Say(text string) {
+	p.Done()
+	fmt.Fprintln(p.w, text)
+}
+
 // Tick shows one second.
 func (p *Progress) Tick(v rig.View) {
 	state := "ready"

@@ -21,10 +21,11 @@ func TestPlain(t *testing.T) {
 	var out bytes.Buffer
 	p := New(&out)
 	p.Phase("running")
+	p.Say("metrics on")
 	p.Tick(view())
 	p.Tick(view())
 	p.Done()
-	if got := out.String(); strings.Count(got, "\n") != 3 || strings.Contains(got, "\x1b") || !strings.Contains(got, "w2    3s/60s  100k rows/s") {
+	if got := out.String(); strings.Count(got, "\n") != 4 || strings.Contains(got, "\x1b") || !strings.Contains(got, "w2    3s/60s  100k rows/s") {
 		t.Errorf("got %q", got)
 	}
 	if Colored(&out) {

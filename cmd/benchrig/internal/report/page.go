@@ -17,6 +17,9 @@ var pageHTML string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"upper": strings.ToUpper,
+	"breaks": func(name string) template.HTML { // a level's name may wrap after an underscore
+		return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(name), "_", "_<wbr>"))
+	},
 	"count": result.Count,
 	"bytes": result.Bytes,
 	"num":   number,

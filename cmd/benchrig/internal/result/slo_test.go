@@ -24,3 +24,15 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+// Where nothing but the first window was sealed there is no figure, and so no mark.
+func TestNoSteadySeal(t *testing.T) {
+	r := &Result{Profile: "micronode", Conservation: Conservation{Lost: "0", Double: "0"}}
+	if r.Judge(false); r.level("seal_p99_us").Note == "" || !r.Pass {
+		t.Errorf("passed %v, %+v", r.Pass, r.level("seal_p99_us"))
+	}
+	r.Seal.PerSlice.P99 = 9
+	if r.Judge(false); r.level("seal_p99_us").Note != "" {
+		t.Errorf("got %+v", r.level("seal_p99_us"))
+	}
+}

@@ -78,7 +78,10 @@ func (r *Result) Summary(w io.Writer, s Style) {
 				line += fmt.Sprintf("  ≤ %s %s", num(a.Target), s.mark(a.Pass))
 			}
 		}
-		p("%s  %s", line, f.Unit)
+		if line += "  " + f.Unit; f.Note != "" {
+			line += " (" + f.Note + ")"
+		}
+		p("%s", line)
 	}
 	for _, a := range r.Reach {
 		if r.level(a.Name) == nil {

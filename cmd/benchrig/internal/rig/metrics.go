@@ -11,11 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// serveMetrics serves the registry on addr until stop.
-func serveMetrics(addr string, g prometheus.Gatherer) (stop func() error, err error) {
+// serveMetrics serves the registry on addr until stop, and says at which address that is.
+func serveMetrics(addr string, g prometheus.Gatherer) (at net.Addr, stop func() error, err error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("metrics-addr: %w", err)
+		return nil, nil, fmt.Errorf("metrics-addr: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
@@ -25,7 +25,7 @@ func serveMetrics(addr string, g prometheus.Gatherer) (stop func() error, err er
 		defer close(done)
 		_ = srv.Serve(ln) // ends with stop
 	}()
-	return func() error {
+	return ln.Addr(), func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		err := srv.Shutdown(ctx)

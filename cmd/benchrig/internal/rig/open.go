@@ -60,11 +60,12 @@ func (s *session) open(ctx context.Context) (cleanup func() error, err error) {
 		return nil, err
 	}
 	if s.set.Metrics != "" {
-		stop, err := serveMetrics(s.set.Metrics, s.registry)
+		at, stop, err := serveMetrics(s.set.Metrics, s.registry)
 		if err != nil {
 			return nil, err
 		}
 		undo = append(undo, stop)
+		s.hooks.Say("metrics on http://" + at.String() + "/metrics")
 	}
 	s.exports = watchExports(events, s.stage(stage.Export))
 	s.ready = watchReadiness(s.rec.Readiness)

@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"io"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -119,6 +120,28 @@ func TestWorkloadsRun(t *testing.T) {
 		if !r.Conservation.Intact() || r.Record.Count == 0 || len(r.Record.Rejected) > 0 {
 			t.Errorf("%v: %d rows, rejected %v, %+v", c, r.Record.Count, r.Record.Rejected, r.Conservation)
 		}
+	}
+}
+
+// An address with port 0 is of no use to who is not told the port.
+func TestSaysWhereTheMetricsAre(t *testing.T) {
+	var said, body string
+	hooks := Hooks{Say: func(s string) { said = s }}
+	hooks.Tick = func(View) {
+		resp, err := http.Get(strings.TrimPrefix(said, "metrics on "))
+		if err != nil {
+			return
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		body = string(b)
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	if _, err := Run(t.Context(), settings(t, "w1", "sink", "memory", "duration", "1200ms", "metrics-addr", "127.0.0.1:0"), hooks); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(body, "accounting_sealed_slices_total") {
+		t.Errorf("said %q; read %.200q", said, body)
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 type Hooks struct {
 	Tick  func(View)   // once a second, from one goroutine
 	Phase func(string) // what it does now, for people
+	Say   func(string) // what people need to know for as long as it runs
 	// Load is called when the load is about to begin; what it returns is called when the load has ended, before anything is closed.
 	Load func() (ended func(*result.Result) error, err error)
 	// Stage is told how long a stage took, during the load, from any goroutine: record is a batch of 64 calls, seal one seal of all streams (told within
@@ -67,6 +68,9 @@ type session struct {
 func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, err error) {
 	if hooks.Phase == nil {
 		hooks.Phase = func(string) {}
+	}
+	if hooks.Say == nil {
+		hooks.Say = func(string) {}
 	}
 	if hooks.Tick == nil {
 		hooks.Tick = func(View) {}
