@@ -142,25 +142,30 @@ func (a *Adapter) rows(rows []row, p *principal) (*batch, *refusal) {
 		switch {
 		case r.Tenant == nil || r.Subject == nil || r.Inc == nil || r.Dimension == "":
 			f = refuse(problem.Schema, "", "want tenant, dimension, subject and inc")
+		case r.Tenant.bad:
+			f = refuse(problem.Schema, "", "tenant: "+faultID)
+		case r.Subject.bad:
+			f = refuse(problem.Schema, "", "subject: "+faultID)
+		case r.Inc.bad:
+			f = refuse(problem.Schema, "", "inc: "+faultUnits)
 		case !ok:
 			f = refuse(problem.Schema, "", "dimension: got %.70q, want one of %v", r.Dimension, a.o.Dimensions)
 		default:
-			f = p.may(*(*canon.ID)(r.Tenant), r.Dimension)
+			f = p.may(r.Tenant.ID, r.Dimension)
 		}
 		if f != nil {
+			named := problem.Row{Row: i, Code: f.Code, Detail: f.Detail}
 			if all == nil {
 				all = f
-				f2 := *f.Problem
-				all.Problem = &f2
 				all.Detail = rowDetail(i, f.Detail)
 			}
 			if len(all.Rows) < 100 {
-				all.Rows = append(all.Rows, problem.Row{Row: i, Code: f.Code, Detail: f.Detail})
+				all.Rows = append(all.Rows, named)
 			}
 			continue
 		}
-		out.keys[i] = pipeline.Key{Tenant: canon.ID(*r.Tenant), Subject: canon.ID(*r.Subject), Namespace: r.NS, Dimension: pipeline.Dimension(n)}
-		out.incs[i] = uint64(*r.Inc)
+		out.keys[i] = pipeline.Key{Tenant: r.Tenant.ID, Subject: r.Subject.ID, Namespace: r.NS, Dimension: pipeline.Dimension(n)}
+		out.incs[i] = r.Inc.n
 	}
 	if all != nil {
 		return nil, all

@@ -28,72 +28,80 @@ type row struct {
 	Inc       *units `json:"inc"`
 }
 
-// id is 32 lower-case hexadecimal digits; in CBOR also a byte string of 16.
-type id canon.ID
+// id is 32 lower-case hexadecimal digits; in CBOR also a byte string of 16. What is not is bad, and the row says so (Adapter.rows), not the decoder,
+// which stops at the first.
+type id struct {
+	canon.ID
+	bad bool
+}
 
-var errID = errors.New("an id: want 32 lower-case hexadecimal digits (in CBOR also 16 bytes)")
+const faultID = "want 32 lower-case hexadecimal digits (in CBOR also 16 bytes)"
 
-// UnmarshalText reads the digits.
-func (d *id) UnmarshalText(b []byte) error {
-	v, err := canon.ParseID(string(b))
-	if err != nil || v.String() != string(b) {
-		return errID
-	}
-	*d = id(v)
+func (d *id) text(s string) {
+	v, err := canon.ParseID(s)
+	*d = id{v, err != nil || v.String() != s}
+}
+
+// UnmarshalJSON reads the digits.
+func (d *id) UnmarshalJSON(b []byte) error {
+	d.text(quoted(b))
 	return nil
 }
 
 // UnmarshalCBOR reads either form.
 func (d *id) UnmarshalCBOR(b []byte) error {
 	if len(b) == 17 && b[0] == 0x50 {
-		*d = id(b[1:])
+		*d = id{ID: canon.ID(b[1:])}
 		return nil
 	}
 	var s string
-	if err := decCBOR.Unmarshal(b, &s); err != nil {
-		return errID
+	if decCBOR.Unmarshal(b, &s) != nil {
+		s = ""
 	}
-	return d.UnmarshalText([]byte(s))
-}
-
-// units is a decimal string; in CBOR also an unsigned integer.
-type units uint64
-
-var errUnits = errors.New("inc: want a decimal string up to 2^64-1 (in CBOR also an unsigned integer)")
-
-// UnmarshalText reads the digits.
-func (u *units) UnmarshalText(b []byte) error {
-	v, err := strconv.ParseUint(string(b), 10, 64)
-	if err != nil || strconv.FormatUint(v, 10) != string(b) {
-		return errUnits
-	}
-	*u = units(v)
+	d.text(s)
 	return nil
 }
 
-// UnmarshalJSON takes a string only: a number would lose digits in most languages.
+// units is a decimal string; in CBOR also an unsigned integer. A number in JSON is bad: it would lose digits in most languages.
+type units struct {
+	n   uint64
+	bad bool
+}
+
+const faultUnits = "want a decimal string up to 2^64-1 (in CBOR also an unsigned integer)"
+
+func (u *units) text(s string) {
+	v, err := strconv.ParseUint(s, 10, 64)
+	*u = units{v, err != nil || strconv.FormatUint(v, 10) != s}
+}
+
+// UnmarshalJSON reads the digits.
 func (u *units) UnmarshalJSON(b []byte) error {
-	if len(b) < 2 || b[0] != '"' {
-		return errUnits
-	}
-	return u.UnmarshalText(b[1 : len(b)-1])
+	u.text(quoted(b))
+	return nil
 }
 
 // UnmarshalCBOR reads either form.
 func (u *units) UnmarshalCBOR(b []byte) error {
 	if len(b) > 0 && b[0]>>5 == 0 {
-		var v uint64
-		if err := decCBOR.Unmarshal(b, &v); err != nil {
-			return errUnits
-		}
-		*u = units(v)
+		err := decCBOR.Unmarshal(b, &u.n)
+		u.bad = err != nil
 		return nil
 	}
 	var s string
-	if err := decCBOR.Unmarshal(b, &s); err != nil {
-		return errUnits
+	if decCBOR.Unmarshal(b, &s) != nil {
+		s = ""
 	}
-	return u.UnmarshalText([]byte(s))
+	u.text(s)
+	return nil
+}
+
+// quoted is what stands between the quotes of a JSON string that needs no escapes; "", which is neither an id nor units, for all else.
+func quoted(b []byte) string {
+	if len(b) < 2 || b[0] != '"' {
+		return ""
+	}
+	return string(b[1 : len(b)-1])
 }
 
 // decCBOR is strict: no duplicate or unknown key, no tag, no indefinite length, little nesting.
@@ -138,10 +146,6 @@ func faultOf(err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
-	case errors.Is(err, errID):
-		return errID.Error()
-	case errors.Is(err, errUnits):
-		return errUnits.Error()
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("not JSON, at offset %d", syntax.Offset)
 	case errors.As(err, &kind):

@@ -62,9 +62,15 @@ func refusalOf(err error) *refusal {
 		return refuse(problem.Forbidden, "unauth", "%v", err)
 	case errors.Is(err, token.ErrInvalid), errors.Is(err, token.ErrExpired):
 		return refuse(problem.Unauth, "unauth", "%v", err)
-	case errors.Is(err, ingress.ErrTipUnknown), errors.Is(err, export.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return refuse(problem.NotReady, "", "%v", err)
-	case errors.Is(err, ingress.ErrClosed), errors.Is(err, pipeline.ErrClosed), errors.Is(err, ingress.ErrFailed):
+	case errors.Is(err, ingress.ErrTipUnknown): // not the cause: the sink's address and what it said are for the log
+		return refuse(problem.NotReady, "", "%v", ingress.ErrTipUnknown)
+	case errors.Is(err, export.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return refuse(problem.NotReady, "", "no answer in time")
+	case errors.Is(err, ingress.ErrFailed): // as above: it names files
+		f := refuse(problem.NotReady, "", "%v", ingress.ErrFailed)
+		f.RetryAfter = 15 * time.Second
+		return f
+	case errors.Is(err, ingress.ErrClosed), errors.Is(err, pipeline.ErrClosed):
 		f := refuse(problem.NotReady, "", "%v", err)
 		f.RetryAfter = 15 * time.Second
 		return f

@@ -15,6 +15,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/adapter"
 	"github.com/ron-accounting/ron-accounting/pipeline/adapter/token"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/exporttest"
+	"github.com/ron-accounting/ron-accounting/pipeline/ingress"
 )
 
 func gz(b []byte) []byte {
@@ -159,8 +160,8 @@ func TestRefusals(t *testing.T) {
 		t.Error(a)
 	}
 	unknown := exporttest.NewChain(exporttest.Stream("unknown", 0), 1)
-	if a := r.post(unknown.Next()); a.status != 503 || a.code != "not_ready" || a.header.Get("Retry-After") == "" {
-		t.Error(a)
+	if a := r.post(unknown.Next()); a.status != 503 || a.code != "not_ready" || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, `"detail":"`+ingress.ErrTipUnknown.Error()+`"`) {
+		t.Error(a) // without the cause, which names the sink
 	}
 	// A recorder that is full, and idempotency keys that are used up or used for something else.
 	many := strings.Repeat(strings.TrimSuffix(strings.TrimPrefix(row, `{"rows":[`), `]}`)+",", 5)

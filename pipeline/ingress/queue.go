@@ -36,6 +36,7 @@ type Queue struct {
 	suspect map[*stream]bool // the store's next slice of it is unreadable or lost
 	cut     []*stream        // to be set aside by the committer
 	open    bool             // the circuit: the sink does not answer
+	mute    time.Time        // when it did not say where a stream stands
 	waiting []*request
 	acks    []*entry // acked, and not yet taken out of the store
 	streams map[export.Stream]*stream
@@ -231,7 +232,7 @@ func (q *Queue) Missing() []pipeline.ReadyKey {
 	if q.full(&q.total, q.o.MaxBytes/10, max(1, q.o.MaxSlices/10), 1) {
 		out = append(out, pipeline.QueuesBoundedOK)
 	}
-	if q.open || q.router.Stats().Stuck > 0 {
+	if q.open || time.Since(q.mute) < muteFor || q.router.Stats().Stuck > 0 {
 		out = append(out, pipeline.ExporterOK)
 	}
 	if q.failed != nil || q.unwell != nil || q.aside > 0 {
