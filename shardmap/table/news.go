@@ -87,7 +87,7 @@ func (c *Core) TakeNew(most int) (g *Gen, places []uint32, left int) {
 	places = g.log[from:s.told]
 	v := uint64(live)
 	for _, p := range places {
-		v &= *g.word(p-1, g.words-1)
+		v &= atomic.LoadUint64(g.word(p-1, g.words-1)) // an insert may just be looking for a free slot here, by compare-and-swap
 	}
 	if v == 0 {
 		panic("shardmap: a row that is not published is in the log")
