@@ -127,6 +127,8 @@ func decodeRows(kind string, b []byte, most int) ([]row, *refusal) {
 		if err = dec.Decode(&d); err == nil {
 			if _, more := dec.Token(); more != io.EOF {
 				err = errors.New("bytes follow the document")
+			} else if !exactMembers(b) {
+				err = errMembers
 			}
 		}
 	}
@@ -146,6 +148,8 @@ func faultOf(err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
+	case errors.Is(err, errMembers):
+		return errMembers.Error()
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("not JSON, at offset %d", syntax.Offset)
 	case errors.As(err, &kind):

@@ -35,3 +35,27 @@ func TestFaultyRowsAreNamed(t *testing.T) {
 		t.Errorf("%+v, counted %d", a, r.counts.total())
 	}
 }
+
+// A member that comes twice, or in another case, is refused: which of the two would count?
+func TestMembersComeOnce(t *testing.T) {
+	r := start(t, nil)
+	const id = `"000000000000000000000000000000aa"`
+	send := func(key, body string) answer {
+		return r.do(r.http, "POST", r.base+"/record", []byte(body), hdr{"Content-Type": "application/json", "Idempotency-Key": key, "Authorization": "Bearer " + r.token()})
+	}
+	row := `{"tenant":` + id + `,"dimension":"bytes","ns":1,"subject":` + id + `,"inc":"5"}`
+	for _, body := range []string{
+		`{"rows":[` + row + `],"rows":[` + row + `]}`, `{"rows":[` + row + `],"rows":[{}]}`, `{"Rows":[` + row + `]}`,
+		`{"rows":[` + strings.Replace(row, `"inc"`, `"inc" : null, "inc"`, 1) + `]}`, `{"rows":[` + strings.Replace(row, `"inc"`, `"INC":"7","inc"`, 1) + `]}`,
+		`{"rows":[` + strings.Replace(row, `"ns"`, `"ns":2,"ns"`, 1) + `]}`, `{"rows":[` + strings.Replace(row, `"bytes"`, `"bytes","dimension":"cpu"`, 1) + `]}`,
+		`{"rows":[` + strings.Replace(row, `"tenant"`, `"\u0074enant"`, 1) + `]}`, `{"rows":[` + strings.Replace(row, `"5"`, `{"inc":{}}`, 1) + `]}`,
+	} {
+		if a := send("k", body); a.status != 400 || a.code != "schema" || r.counts.total() != 0 {
+			t.Errorf("%s: got %+v, counted %d", body, a, r.counts.total())
+		}
+	}
+	other := strings.Replace(row, `"ns"`, `"ns" `+"\n\t", 1)
+	if a := send("k", ` {"rows" : [`+row+`, `+other+`] } `); a.status != 200 || r.counts.total() != 10 {
+		t.Errorf("got %+v, counted %d, want 10", a, r.counts.total())
+	}
+}
