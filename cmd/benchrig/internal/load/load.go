@@ -107,6 +107,14 @@ func (l *Load) Totals() []uint64 {
 	return sum
 }
 
+// Missed returns how many rows were never offered, because the load took far longer than it should. Only after Done.
+func (l *Load) Missed() (rows uint64) {
+	for _, p := range l.producers {
+		rows += p.missed
+	}
+	return rows
+}
+
 // Rejected returns how many rows were refused, by the text of the error. Only after Done.
 func (l *Load) Rejected() map[string]uint64 {
 	sum := map[string]uint64{}

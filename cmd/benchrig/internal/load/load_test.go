@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -97,3 +98,24 @@ func TestEndsWithItsContext(t *testing.T) {
 		t.Fatal("still running 5 s after the interrupt")
 	}
 }
+
+// A rate that can't be given ends all the same, and what was not offered is told.
+func TestImpossibleRateEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := workload.ByName("w1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Rate = 1e6
+		l := Start(t.Context(), Options{Spec: s, Producers: 1, Duration: time.Second}, sleeper{})
+		<-l.Done()
+		if l.Missed() == 0 || l.Elapsed() > 2*time.Second+overdue+time.Second {
+			t.Errorf("%d rows missed after %v", l.Missed(), l.Elapsed())
+		}
+	})
+}
+
+// sleeper takes a tenth of a second for each batch.
+type sleeper struct{}
+
+func (sleeper) RecordBatch(*workload.Batch) { time.Sleep(100 * time.Millisecond) }

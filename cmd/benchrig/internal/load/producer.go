@@ -64,10 +64,14 @@ type producer struct {
 	totals []uint64 // by key number: what the target accepted; where shared is nil
 	shared *totals
 	errors map[string]uint64
+	missed uint64 // rows that were due and never offered: it was overdue by too much
 
 	mu     sync.Mutex
 	sample *Sample
 }
+
+// overdue is how much longer than twice its length a load may take: a stalled target is caught up with.
+const overdue = 30 * time.Second
 
 // sleepCap bounds a sleep, so that a slow schedule notices an interrupt.
 const sleepCap = 50 * time.Millisecond
@@ -93,7 +97,12 @@ func (p *producer) run(target Target, start time.Time, length time.Duration, row
 			if !p.wait(start, due) {
 				return
 			}
-			lag = max(0, time.Since(start)-due)
+			now := time.Since(start)
+			if now > 2*length+overdue { // a rate that the machine can't give would never end
+				p.missed = rows - done
+				return
+			}
+			lag = max(0, now-due)
 		}
 		p.gen.Fill(&b, n)
 		t0 := time.Now()

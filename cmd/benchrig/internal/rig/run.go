@@ -114,6 +114,9 @@ func Run(ctx context.Context, set *Settings, hooks Hooks) (res *result.Result, e
 		}
 	}
 	l := s.offer(ctx)
+	if n := l.Missed(); n > 0 {
+		return nil, fmt.Errorf("rate: %v rows/s for %v is more than can be offered here: %d rows were not by %v; want less, or --rate max", set.Spec.Rate, set.Duration, n, l.Elapsed().Round(time.Second))
+	}
 	if refused != nil {
 		s.res.Refused = refused.close()
 	}
