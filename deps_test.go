@@ -38,6 +38,7 @@ var layers = []struct {
 }{
 	{"internal/cpufeat", nil},
 	{"internal/asm", []string{"internal/asm", "internal/cpufeat"}}, // its own: the tune command
+	{"internal/certtest", nil},                                     // certificates for the tests of several layers
 	{"shardmap", []string{"shardmap", "internal/asm", "internal/cpufeat"}},
 	{"canon", []string{"internal/asm"}},
 	{"pipeline/vfs", nil},

@@ -2,18 +2,10 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -28,38 +20,11 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/internal/certtest"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/exporttest"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/jetstream"
 	"github.com/ron-accounting/ron-accounting/pipeline/ledger"
 )
-
-// certify writes a certificate for 127.0.0.1 and its key, signed by ca, or by itself where that is nil.
-func certify(t *testing.T, dir, name string, serial int64, ca *tls.Certificate) *tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: ca == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
-	parent, signer := c, any(key)
-	if ca != nil {
-		parent, signer = ca.Leaf, ca.PrivateKey
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	certFile, keyFile := filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
-	err = errors.Join(err, os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
-		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
-	pair, perr := tls.LoadX509KeyPair(certFile, keyFile)
-	if err := errors.Join(err, perr); err != nil {
-		t.Fatal(err)
-	}
-	return &pair
-}
 
 // caller speaks to one served adapter.
 type caller struct {
@@ -143,9 +108,9 @@ func (c *caller) refused(r reply, status int, code, retry string, series ...stri
 // certificate drops no connection; who shows no certificate does not come in.
 func TestServedRefusalsAndTLS(t *testing.T) {
 	dir := t.TempDir()
-	ca := certify(t, dir, "ca", 1, nil)
-	certify(t, dir, "server", 2, ca)
-	client := certify(t, dir, "client", 3, ca)
+	ca := certtest.Write(t, dir, "ca", 1, nil)
+	certtest.Write(t, dir, "server", 2, ca)
+	client := certtest.Write(t, dir, "client", 3, ca)
 	l, err := ledger.Open(filepath.Join(dir, "ledger.db"), ledger.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +173,7 @@ func TestServedRefusalsAndTLS(t *testing.T) {
 		t.Error(r)
 	}
 
-	certify(t, dir, "server", 4, ca)
+	certtest.Write(t, dir, "server", 4, ca)
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}

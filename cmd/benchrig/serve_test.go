@@ -3,12 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"os"
 	osexec "os/exec"
@@ -23,6 +19,7 @@ import (
 	accounting "github.com/ron-accounting/ron-accounting"
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/config"
+	"github.com/ron-accounting/ron-accounting/internal/certtest"
 	"github.com/ron-accounting/ron-accounting/pipeline"
 	"github.com/ron-accounting/ron-accounting/pipeline/adapter"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
@@ -215,8 +212,8 @@ func TestServeRefusals(t *testing.T) {
 // A reload that can't take the certificates changes nothing: the tuning stays as it was too, and the mended one need not wait.
 func TestReloadIsAllOrNothing(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	selfSigned(t, cert, key)
+	cert, key := filepath.Join(dir, "own.crt"), filepath.Join(dir, "own.key")
+	certtest.Write(t, dir, "own", 1, nil)
 	certs, err := adapter.LoadCertificates(cert, key, "")
 	if err != nil {
 		t.Fatal(err)
@@ -237,36 +234,13 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	if s.reload(); len(tuned) != 0 || s.c.Options.Backoff.Base != 20*time.Millisecond {
 		t.Errorf("a refused reload has put %v in force", tuned)
 	}
-	selfSigned(t, cert, key)
+	certtest.Write(t, dir, "own", 1, nil)
 	if s.reload(); len(tuned) != 1 || tuned[0] != 30*time.Millisecond || s.c.Options.Backoff.Base != tuned[0] {
 		t.Errorf("a good reload put %v in force, want 30ms", tuned)
 	}
 	base = "40ms"
 	if s.reload(); len(tuned) != 1 {
 		t.Errorf("a second reload within a minute of the first was obeyed: %v", tuned)
-	}
-}
-
-// selfSigned writes a certificate and its key.
-func selfSigned(t *testing.T, cert, key string) {
-	t.Helper()
-	_, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(nil, c, c, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

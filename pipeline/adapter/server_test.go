@@ -4,16 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -29,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/internal/certtest"
 	"github.com/ron-accounting/ron-accounting/pipeline"
 	"github.com/ron-accounting/ron-accounting/pipeline/adapter"
 	"github.com/ron-accounting/ron-accounting/pipeline/adapter/token"
@@ -193,42 +188,12 @@ func TestMetricsLint(t *testing.T) {
 	}
 }
 
-// cert writes a certificate for 127.0.0.1 and its key, signed by itself or by ca.
-func cert(t *testing.T, dir, name string, serial int64, ca *tls.Certificate) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: ca == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
-	parent, signer := c, any(key)
-	if ca != nil {
-		parent, signer = ca.Leaf, ca.PrivateKey
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kb, _ := x509.MarshalPKCS8PrivateKey(key)
-	for file, block := range map[string]*pem.Block{".crt": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: kb}} {
-		if err := os.WriteFile(filepath.Join(dir, name+file), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair
-}
-
 // A rotated certificate is shown to new connections; those that are open, and requests under way, go on. Clients must show theirs.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
-	ca := cert(t, dir, "ca", 1, nil)
-	cert(t, dir, "server", 2, &ca)
-	client := cert(t, dir, "client", 3, &ca)
+	ca := certtest.Write(t, dir, "ca", 1, nil)
+	certtest.Write(t, dir, "server", 2, ca)
+	client := certtest.Write(t, dir, "client", 3, ca)
 	certs, err := adapter.LoadCertificates(filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.crt"))
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +201,7 @@ func TestTLS(t *testing.T) {
 	r := start(t, func(s *setup) { s.srv.TLS = certs })
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.Leaf)
-	conf := &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{client}}
+	conf := &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{*client}}
 	tr := &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: true}
 	defer tr.CloseIdleConnections()
 	c := &http.Client{Transport: tr}
@@ -260,7 +225,7 @@ func TestTLS(t *testing.T) {
 	if serial, proto := post(); serial != 2 || proto != "HTTP/2.0" {
 		t.Fatalf("certificate %d, %s", serial, proto)
 	}
-	cert(t, dir, "server", 4, &ca)
+	certtest.Write(t, dir, "server", 4, ca)
 	if err := certs.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +246,7 @@ func TestTLS(t *testing.T) {
 	if serial, _ := post(); serial != 4 {
 		t.Errorf("after a reload that failed: certificate %d, want 4", serial)
 	}
-	for name, bad := range map[string]*tls.Config{"no client certificate": {RootCAs: pool}, "TLS 1.2": {RootCAs: pool, Certificates: []tls.Certificate{client}, MaxVersion: tls.VersionTLS12}} {
+	for name, bad := range map[string]*tls.Config{"no client certificate": {RootCAs: pool}, "TLS 1.2": {RootCAs: pool, Certificates: []tls.Certificate{*client}, MaxVersion: tls.VersionTLS12}} {
 		conn, err := tls.Dial("tcp", r.srv.Addr().String(), bad)
 		if err == nil { // in TLS 1.3 the client learns of it with the first read
 			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))

@@ -73,11 +73,6 @@ func EachCAR(path string, fn func(offset int64, body []byte) error) error {
 	}
 }
 
-// ReadCAR enters every slice of an archive.
-func (b *Book) ReadCAR(path string) error {
-	return EachCAR(path, func(_ int64, body []byte) error { return b.Add(body) })
-}
-
 // looksLikeSlice reports whether v begins as every slice does: a map of two whose first key is "head".
 func looksLikeSlice(v []byte) bool { return bytes.HasPrefix(v, []byte("\xa2\x64head")) }
 

@@ -6,7 +6,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Style says how the summary is written.
@@ -169,6 +168,3 @@ func Bytes(n uint64) string {
 	}
 	return strconv.FormatUint(n, 10) + " B"
 }
-
-// Seconds is d for a JSON field.
-func Seconds(d time.Duration) float64 { return Round(d.Seconds()) }
