@@ -201,7 +201,7 @@ func openReplaySink(ctx context.Context, to string, dry bool) (replaySink, func(
 		}
 		return c, c.Close, nil
 	case ok && scheme == "nats":
-		e, err := jetstream.ConnectURL(ctx, to, 512<<10)
+		e, err := jetstream.ConnectURL(ctx, to, jetstream.Options{MaxSliceBytes: mostSliceNATS})
 		if err != nil {
 			return nil, nil, err
 		}

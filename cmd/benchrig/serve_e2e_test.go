@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -253,6 +254,43 @@ func waitMetric(t *testing.T, c *caller, series, value string) {
 	t.Fatalf("%s does not become %s", series, value)
 }
 
+// A service starts before its broker: it says what is missing, keeps what is counted, and exports it when the broker comes.
+func TestServedBeforeItsBroker(t *testing.T) {
+	dir := t.TempDir()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	cmd, out := spawn(t, "serve", "--sink", fmt.Sprintf("nats://127.0.0.1:%d", port), "--addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0", "--dir", filepath.Join(dir, "state"),
+		"--insecure", "--set", "capacity_rows=100", "--set", "profile=macronode", "--set", "wal.dir="+filepath.Join(dir, "wal"), "--set", "window=1s", "--set", "allow_short_window=true")
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	c := &caller{t, http.DefaultClient, waitFor(t, out, onAddr), waitFor(t, out, onMetrics), ""}
+	if r := c.send("GET", "/readyz", "", nil, nil); r.status != 503 || !strings.Contains(r.body, `"missing":["exporter_ok"]`) {
+		t.Errorf("without a broker: %d %s", r.status, r.body)
+	}
+	waitFor(t, out, regexp.MustCompile(`level=WARN.*no server has taken the connection`))
+	if r := c.record("one"); r.status != 200 {
+		t.Error(r)
+	}
+	chain := exporttest.NewChain(exporttest.Stream("early", 0), 1)
+	first := chain.Next()
+	c.refused(c.slice(first), 503, "not_ready", "1", `accounting_adapter_requests_total{code="not_ready",route="/export"}`)
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	defer func() { srv.Shutdown(); srv.WaitForShutdown() }()
+	waitMetric(t, c, `accounting_units{dimension="bytes",state="acked"}`, "4")
+	waitMetric(t, c, "accounting_degraded", "0")
+	if r := c.slice(first); r.status != 202 {
+		t.Error(r)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
 // With NATS as the sink a slice that the broker would not take is refused, and what was accepted is in JetStream.
 func TestServedToNATS(t *testing.T) {
 	dir := t.TempDir()
@@ -283,7 +321,7 @@ func TestServedToNATS(t *testing.T) {
 		t.Fatal(err, fmt.Sprint(out))
 	}
 	http.DefaultClient.CloseIdleConnections()
-	e, err := jetstream.ConnectURL(t.Context(), srv.ClientURL(), 512<<10)
+	e, err := jetstream.ConnectURL(t.Context(), srv.ClientURL(), jetstream.Options{MaxSliceBytes: mostSliceNATS})
 	if err != nil {
 		t.Fatal(err)
 	}

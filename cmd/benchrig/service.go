@@ -220,7 +220,10 @@ func (s *service) tryReload() ([]string, error) {
 	return changed, nil
 }
 
-// openExporter opens a sink by its address.
+// mostSliceNATS leaves room in a broker's usual max_payload of 1 MiB.
+const mostSliceNATS = 512 << 10
+
+// openExporter opens a sink by its address. Where it is another machine's it need not be there yet.
 func openExporter(ctx context.Context, address string) (export.Exporter, func() error, error) {
 	scheme, rest, _ := strings.Cut(address, ":")
 	switch scheme {
@@ -233,7 +236,7 @@ func openExporter(ctx context.Context, address string) (export.Exporter, func() 
 		}
 		return l, l.Close, nil
 	case "nats":
-		e, err := jetstream.ConnectURL(ctx, address, 512<<10)
+		e, err := jetstream.ConnectURL(ctx, address, jetstream.Options{MaxSliceBytes: mostSliceNATS, Later: true})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/pipeline"
@@ -52,5 +53,21 @@ func TestMuteSinkIsTold(t *testing.T) {
 	want(t, q, first, export.AckOK, nil)
 	if got := q.Missing(); len(got) != 0 {
 		t.Errorf("missing: got %v, want nothing", got)
+	}
+}
+
+// A sink that is away when the queue is opened is missed at once, and found again though nobody puts a slice.
+func TestSinkIsAwayAtTheStart(t *testing.T) {
+	g := newGate()
+	g.set(true)
+	q := open(t, g, Options{})
+	if got := q.Missing(); !slices.Equal(got, []pipeline.ReadyKey{pipeline.ExporterOK}) {
+		t.Errorf("missing: got %v, want exporter_ok", got)
+	}
+	g.set(false)
+	for end := time.Now().Add(10 * time.Second); len(q.Missing()) != 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the sink is back, and still missed")
+		}
 	}
 }

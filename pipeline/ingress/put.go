@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/canon"
-	"github.com/ron-accounting/ron-accounting/pipeline"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 )
 
@@ -70,42 +69,6 @@ func (q *Queue) Count(ctx context.Context, key, batch canon.Digest, rows []byte,
 }
 
 func (r *request) size() int { return len(r.slice.Bytes()) + len(r.rows) }
-
-// ask learns from the sink where a stream stands.
-func (q *Queue) ask(ctx context.Context, name export.Stream) (*tip, error) {
-	if q.tipper == nil {
-		return &tip{}, nil
-	}
-	t := &tip{}
-	var err error
-	t.seq, t.digest, t.ok, err = q.tipper.Tip(ctx, name)
-	if !errors.Is(err, context.Canceled) && q.heard(err) { // a client that has gone says nothing of the sink
-		q.log.Warn("the sink can't be asked for a stream's tip: slices of streams that are new here are refused", "sink", q.o.Sink.Name, "err", err)
-		q.m.ReadyMissing.WithLabelValues(string(pipeline.ExporterOK)).Inc()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTipUnknown, err)
-	}
-	return t, nil
-}
-
-// muteFor is how long a question that went unanswered counts against readiness. It ends by itself: who is routed past asks nothing.
-const muteFor = 15 * time.Second
-
-// heard books how asking for a tip ended, and reports whether that is the first failure after answers, or after a while.
-func (q *Queue) heard(err error) (news bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if err == nil {
-		q.mute = time.Time{}
-		return false
-	}
-	news = time.Since(q.mute) > muteFor
-	if news {
-		q.mute = time.Now()
-	}
-	return news
-}
 
 func (q *Queue) do(ctx context.Context, r *request) (export.Ack, error) {
 	r.done = make(chan struct{})

@@ -28,6 +28,9 @@ type Queue struct {
 	stop   chan struct{} // closed by Close when nothing more comes
 	done   chan struct{} // closed by the committer
 
+	unheard       chan struct{} // tells listen that the sink has become mute
+	stopListening func(until context.Context)
+
 	mu      sync.Mutex // guards what follows; never held during a commit or a call to the sink
 	closed  bool
 	failed  error            // a commit's outcome is unknown
@@ -36,7 +39,7 @@ type Queue struct {
 	suspect map[*stream]bool // the store's next slice of it is unreadable or lost
 	cut     []*stream        // to be set aside by the committer
 	open    bool             // the circuit: the sink does not answer
-	mute    time.Time        // when it did not say where a stream stands
+	mute    bool             // it did not say where a stream stands when it was last asked
 	waiting []*request
 	acks    []*entry // acked, and not yet taken out of the store
 	streams map[export.Stream]*stream
@@ -116,7 +119,7 @@ func Open(o Options) (*Queue, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	q := &Queue{o: o, store: inMemory{}, m: o.Metrics, log: o.Logger, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	q := &Queue{o: o, store: inMemory{}, m: o.Metrics, log: o.Logger, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), unheard: make(chan struct{}, 1),
 		streams: map[export.Stream]*stream{}, tenants: map[canon.ID]*share{}, seen: map[place]canon.Digest{}, keys: map[canon.Digest]keyRecord{}, suspect: map[*stream]bool{}}
 	q.tipper, _ = o.Sink.Exporter.(export.Tipper)
 	if o.Dir != "" {
@@ -142,6 +145,10 @@ func Open(o Options) (*Queue, error) {
 		return nil, errors.Join(fmt.Errorf("accounting/ingress: recovery: %w", err), q.store.close())
 	}
 	go q.commits()
+	q.stopListening = func(context.Context) {}
+	if q.tipper != nil {
+		q.startListening()
+	}
 	return q, nil
 }
 
@@ -232,7 +239,7 @@ func (q *Queue) Missing() []pipeline.ReadyKey {
 	if q.full(&q.total, q.o.MaxBytes/10, max(1, q.o.MaxSlices/10), 1) {
 		out = append(out, pipeline.QueuesBoundedOK)
 	}
-	if q.open || time.Since(q.mute) < muteFor || q.router.Stats().Stuck > 0 {
+	if q.open || q.mute || q.router.Stats().Stuck > 0 {
 		out = append(out, pipeline.ExporterOK)
 	}
 	if q.failed != nil || q.unwell != nil || q.aside > 0 {
@@ -270,6 +277,7 @@ func (q *Queue) Close(ctx context.Context) error {
 	}
 	q.closed = true
 	q.mu.Unlock()
+	q.stopListening(ctx)
 	_ = q.router.Drain(ctx) // what is left is told below
 	rerr := q.router.Close(ctx)
 	var left *lane.DrainError

@@ -36,12 +36,14 @@ func ParseURL(s string) (servers string, o Options, err error) {
 	return servers, o, nil
 }
 
-// ConnectURL is Connect to an address as ParseURL reads it, with room for slices of at most maxSlice bytes (0: canon.MaxBytes).
-func ConnectURL(ctx context.Context, address string, maxSlice int) (*Exporter, error) {
-	servers, o, err := ParseURL(address)
+// ConnectURL is Connect to an address as ParseURL reads it; what the address says goes before o.
+func ConnectURL(ctx context.Context, address string, o Options) (*Exporter, error) {
+	servers, said, err := ParseURL(address)
 	if err != nil {
 		return nil, err
 	}
-	o.MaxSliceBytes = maxSlice
+	if said.Replicas > 0 {
+		o.Replicas = said.Replicas
+	}
 	return Connect(ctx, servers, o)
 }

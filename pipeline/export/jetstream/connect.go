@@ -140,12 +140,13 @@ func (e *Exporter) greet(ctx context.Context) error {
 }
 
 // MaxSliceBytes is the largest slice that the server takes; the last one's word while it is away. Above it Put fails for ever.
+// Before the first one's word it is Options.MaxSliceBytes: one that takes less is not put to.
 func (e *Exporter) MaxSliceBytes() int {
 	n := int(e.nc.MaxPayload()) - headroom
-	if n <= 0 || n > canon.MaxBytes { // no server has answered yet, or there is room
-		return canon.MaxBytes
+	if n <= 0 {
+		return e.o.MaxSliceBytes
 	}
-	return n
+	return min(n, canon.MaxBytes)
 }
 
 // Close closes the connection.

@@ -309,6 +309,14 @@ func TestBrokerComesLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
+	limited, err := jetstream.ConnectURL(context.Background(), url, jetstream.Options{Later: true, MaxSliceBytes: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer limited.Close()
+	if n := limited.MaxSliceBytes(); n != 1000 {
+		t.Errorf("before a broker's word: got slices of %d bytes, want the 1000 that it must take", n)
+	}
 	c := exporttest.NewChain(exporttest.Stream("later", 0), 2)
 	s := c.Next()
 	var remote *export.RemoteError

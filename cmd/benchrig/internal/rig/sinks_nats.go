@@ -13,7 +13,7 @@ const mostSlice = 512 << 10
 
 // natsSink exports to JetStream at nats://… and reads the messages back by a connection of its own.
 func natsSink(ctx context.Context, url string) (*sink, error) {
-	e, err := jetstream.ConnectURL(ctx, url, mostSlice)
+	e, err := jetstream.ConnectURL(ctx, url, jetstream.Options{MaxSliceBytes: mostSlice})
 	if err != nil {
 		return nil, err
 	}
