@@ -245,34 +245,55 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
-// TestMovingStacks hashes local arrays on fresh goroutines, whose stacks grow,
-// and so move, inside the driver.
+// TestMovingStacks hashes local arrays on fresh goroutines, so deep in their stacks that these grow, and so move, at any call of the driver: also
+// where the kernel's argument is ready and names what lies on the stack.
 func TestMovingStacks(t *testing.T) {
 	var want cv
 	{
-		var local [6000]byte
-		local[5999] = 7
+		var local [3000]byte
+		local[2999] = 7
 		want = blake3.Sum256(local[:])
 	}
 	eachVariant(t, func(t *testing.T, v Variant) {
 		var wg sync.WaitGroup
-		for range 50 {
+		for depth := range 300 {
 			wg.Go(func() {
-				var local [6000]byte
-				local[5999] = 7
-				if sumPath(v.Path, local[:]) != want {
-					t.Error("wrong digest of a local array")
-				}
-				var dst [3]cv
-				msgs := [3][]byte{local[:], local[:], local[:]}
-				manyPath(v.Path, dst[:], msgs[:])
-				if dst != [3]cv{want, want, want} {
-					t.Error("wrong digests of local arrays")
-				}
+				below(depth, func() {
+					var local [3000]byte
+					local[2999] = 7
+					if sumPath(v.Path, local[:]) != want {
+						t.Errorf("%d deep: wrong digest of a local array", depth)
+					}
+				})
+			})
+			wg.Go(func() {
+				below(depth, func() {
+					var local [3000]byte
+					local[2999] = 7
+					var dst [3]cv
+					msgs := [3][]byte{local[:], local[:], local[:]}
+					manyPath(v.Path, dst[:], msgs[:])
+					if dst != [3]cv{want, want, want} {
+						t.Errorf("%d deep: wrong digests of local arrays", depth)
+					}
+				})
 			})
 		}
 		wg.Wait()
 	})
+}
+
+// below calls f from so many frames of some 100 bytes further down.
+//
+//go:noinline
+func below(frames int, f func()) (sum byte) {
+	if frames == 0 {
+		f()
+		return 0
+	}
+	var pad [64]byte
+	pad[frames&63] = byte(frames)
+	return pad[frames&31] + below(frames-1, f)
 }
 
 func TestSelected(t *testing.T) {
