@@ -1,13 +1,13 @@
-//go:build !purego
+//go:build !purego && (linux || darwin)
 
 package asm
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"math/rand/v2"
 	"testing"
-	"unsafe"
 )
 
 // row is what EncodeRows takes a row for.
@@ -68,15 +68,20 @@ func ascendingRows(r *rand.Rand, n int) []row {
 	return rows
 }
 
-// Every kernel writes what one would write byte by byte, finds the sums, and, on memory that ends where the rows do and room that ends where it must,
-// touches nothing beyond.
+// Every kernel writes what one would write byte by byte, finds the sums, and, on memory and room that end, or begin, where they must, touches
+// nothing beyond. Of the room that it writes to it may use MaxRow bytes for each row that it encodes.
 func TestEncodeRows(t *testing.T) {
-	mem, room := fenced(t, 2), fenced(t, 2)
+	keyMem, incMem, rowMem, room := newPlot(t, 1), newPlot(t, 1), newPlot(t, 1), newPlot(t, 1)
 	for _, k := range rowKernels() {
 		r := rand.New(rand.NewPCG(31, 32))
 		for n := range 70 {
-			for range 20 {
+			for turn := range 20 {
 				rows := ascendingRows(r, n)
+				if turn < 2 { // the widest there are: they fill the room
+					for i := range rows {
+						rows[i].ns, rows[i].inc = 1<<16+uint32(i), 1<<64-1
+					}
+				}
 				keys := make([][24]byte, n)
 				var want [][]byte // the bytes of the first so many rows
 				want = append(want, nil)
@@ -89,25 +94,25 @@ func TestEncodeRows(t *testing.T) {
 					}
 					want = append(want, b)
 				}
-				dst := room[len(room)-n*MaxRow:]
-				done, size, tally := encodeKeys(k, dst, atEnd(mem, keys), atEnd(mem[:len(mem)/2], incs))
-				checkRows(t, k, "keys", rows, want, dst, done, size, tally)
-				done, size, tally = encodeRows(k, dst, atEnd(mem, rows))
-				checkRows(t, k, "rows", rows, want, dst, done, size, tally)
+				s := sides[turn&1]
+				rows, keys, incs = lendCopy(rowMem, s, rows), lendCopy(keyMem, s, keys), lendCopy(incMem, s, incs)
+				dst := lend[byte](room, s, n*MaxRow)
+				check := func(what string, done, size int, tally RowTally) {
+					t.Helper()
+					checkRows(t, k, what, rows, want, dst, done, size, tally)
+					room.to = room.from + done*MaxRow
+					for _, p := range []*plot{room, rowMem, keyMem, incMem} {
+						p.check(t, fmt.Sprintf("kernel %d, %d %s, %s", k, n, what, s))
+					}
+				}
+				done, size, tally := encodeKeys(k, dst, keys, incs)
+				check("keys", done, size, tally)
+				dst = lend[byte](room, s, n*MaxRow)
+				done, size, tally = encodeRows(k, dst, rows)
+				check("rows", done, size, tally)
 			}
 		}
 	}
-}
-
-// atEnd copies s to the end of mem.
-func atEnd[T any](mem []byte, s []T) []T {
-	if len(s) == 0 {
-		return nil
-	}
-	size := len(s) * int(unsafe.Sizeof(s[0]))
-	at := unsafe.Slice((*T)(unsafe.Pointer(&mem[len(mem)-size])), len(s))
-	copy(at, s)
-	return at
 }
 
 func checkRows(t *testing.T, k rowKernel, what string, rows []row, want [][]byte, dst []byte, done, size int, got RowTally) {
