@@ -49,7 +49,7 @@ var layers = []struct {
 	{"pipeline/ledger", []string{"canon", "pipeline/export", "pipeline/problem", "pipeline/vfs"}},
 	{"pipeline/ingress", []string{"canon", "pipeline", "pipeline/export", "pipeline/lane"}},
 	{"pipeline/adapter", []string{"canon", "pipeline", "pipeline/export", "pipeline/problem", "pipeline/lane", "pipeline/wal"}},
-	{"pipeline", []string{"canon", "shardmap", "pipeline/lane", "pipeline/wal", "pipeline/vfs", "pipeline/export"}},
+	{"pipeline", []string{"canon", "internal/asm", "shardmap", "pipeline/lane", "pipeline/wal", "pipeline/vfs", "pipeline/export"}},
 	{"pprof", []string{"pprof"}},
 	{"cmd/benchrig", []string{"", "internal/asm", "internal/cpufeat", "canon", "shardmap", "pipeline", "pprof", "cmd/benchrig"}},
 	{"", []string{"canon", "shardmap", "pipeline", "pipeline/export", "pipeline/wal"}},

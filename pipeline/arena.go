@@ -3,6 +3,8 @@ package pipeline
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/ron-accounting/ron-accounting/internal/asm"
 )
 
 // The sealed slices of an epoch lie in arenas of about arenaBytes each; an arena is used again once every slice in it is done with. A few
@@ -84,6 +86,9 @@ func (p *Pipeline) finishArena() {
 	from := len(p.s.out)
 	p.s.out = p.s.spare.get(p.s.out, len(slices), len(p.routers))
 	for i, q := range p.s.out[from:] {
+		if soon := from + i + prefetchRecords; soon < len(p.s.out) {
+			asm.PrefetchValue(p.s.out[soon])
+		}
 		q.take(&slices[i])
 		q.stream, q.at, q.arena = p.s.begun[i], now, a
 		q.need.Store(p.required)

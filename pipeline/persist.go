@@ -170,6 +170,7 @@ func (p *Pipeline) readBack(q *pending) (canon.SealedSlice, error) {
 
 // ackMarks collects what a batch of acks means: to the WAL, and to the books once the WAL has heard of it.
 type ackMarks struct {
+	logged         bool // there is a WAL to tell
 	cursors, acked []wal.Mark
 	done           []*pending // all required sinks have them
 	units          []u128     // scratch of settle, one a dimension
@@ -182,25 +183,28 @@ func (p *Pipeline) marks() *ackMarks {
 		m.cursors, m.acked, m.done = m.cursors[:0], m.acked[:0], m.done[:0]
 		return m
 	default:
-		return &ackMarks{units: make([]u128, len(p.dims))}
+		return &ackMarks{logged: p.wal != nil, units: make([]u128, len(p.dims))}
 	}
 }
 
 // put notes that q is the last slice of its stream; within a batch a stream's slices come in order, one behind the other.
-func put(marks []wal.Mark, q *pending) []wal.Mark {
-	m := wal.Mark{Stream: wal.Stream(q.stream.name), Seq: q.seq, Digest: q.digest}
-	if n := len(marks); n > 0 && marks[n-1].Stream == m.Stream {
-		marks[n-1] = m
+func (m *ackMarks) put(marks []wal.Mark, q *pending) []wal.Mark {
+	if !m.logged {
 		return marks
 	}
-	return append(marks, m)
+	last := wal.Mark{Stream: wal.Stream(q.stream.name), Seq: q.seq, Digest: q.digest}
+	if n := len(marks); n > 0 && marks[n-1].Stream == last.Stream {
+		marks[n-1] = last
+		return marks
+	}
+	return append(marks, last)
 }
 
 // cursor notes that the sink whose acks are collected has q.
-func (m *ackMarks) cursor(q *pending) { m.cursors = put(m.cursors, q) }
+func (m *ackMarks) cursor(q *pending) { m.cursors = m.put(m.cursors, q) }
 
 // end notes that all required sinks have q.
-func (m *ackMarks) end(q *pending) { m.acked, m.done = put(m.acked, q), append(m.done, q) }
+func (m *ackMarks) end(q *pending) { m.acked, m.done = m.put(m.acked, q), append(m.done, q) }
 
 // settle tells the WAL what was collected, of the named sink, and only then books it: whoever waits for a slice's end finds the log without it.
 // Nobody may have released what it ends.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ron-accounting/ron-accounting/canon"
+	"github.com/ron-accounting/ron-accounting/internal/asm"
 	"github.com/ron-accounting/ron-accounting/pipeline/lane"
 )
 
@@ -80,6 +81,7 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 	for i := range streams {
 		s := streams[(p.s.turn+i)%len(streams)]
 		if ahead {
+			asm.PrefetchValue(streams[(p.s.turn+i+prefetchRecords)%len(streams)])
 			next, later := streams[(p.s.turn+i+1)%len(streams)], streams[(p.s.turn+i+2)%len(streams)]
 			p.m.Prefetch(next.rows, later.rows)
 			p.s.enc.Prefetch(next.keys)
@@ -114,6 +116,10 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 // prefetchLeast is the number of slots from which the next stream's counts and keys are asked for while this one's are written: the table, the orders
 // and the slices are out of the second level's cache then.
 const prefetchLeast = 1 << 14
+
+// prefetchRecords is how many streams or slices ahead their records are asked for where all are passed over: they lie anywhere, some 300 bytes each, and
+// to wait for one takes longer than to pass over it.
+const prefetchRecords = 6
 
 // finishSeal makes a committed epoch the pipeline's state and sends its slices on their way.
 func (p *Pipeline) finishSeal(mode sealMode, done *outcome, each func(*pending)) {
@@ -200,7 +206,11 @@ func (p *Pipeline) apply(done *outcome) {
 	p.s.epoch++
 	p.s.turn = max(p.s.denied, 0) // who found no room comes first next time: none waits for ever behind the others
 	p.tracker.add(p.s.epoch, len(p.s.out))
-	for _, q := range p.s.out {
+	for i, q := range p.s.out {
+		if soon := i + prefetchRecords; soon < len(p.s.out) {
+			asm.PrefetchValue(p.s.out[soon])
+			asm.PrefetchValue(p.s.out[soon-prefetchRecords/2].stream)
+		}
 		q.epoch = p.s.epoch
 		done.slices++
 		done.rows += q.slice.Len()

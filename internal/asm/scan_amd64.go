@@ -2,7 +2,11 @@
 
 package asm
 
-import "github.com/ron-accounting/ron-accounting/internal/cpufeat"
+import (
+	"unsafe"
+
+	"github.com/ron-accounting/ron-accounting/internal/cpufeat"
+)
 
 // A kernel can't be preempted, so it is given only so many words of Present, or rows, at a time: some microseconds' worth.
 const (
@@ -30,6 +34,11 @@ func Prefetch[T any](s []T, bytes int) {
 	if n := min(sizeOf(s), bytes) / 64; n > 0 {
 		prefetchLinesAVX2(&gatherBlocks{from: pointer(s), blocks: uint64(n)})
 	}
+}
+
+// PrefetchValue asks for the memory of *v, which is read or written soon. It changes nothing.
+func PrefetchValue[T any](v *T) {
+	prefetchLinesAVX2(&gatherBlocks{from: noescape(unsafe.Pointer(v)), blocks: uint64(unsafe.Sizeof(*v)+63) / 64})
 }
 
 // PrefetchWords asks for the words of from that Gather is soon asked for, or the first most of them. It changes nothing.

@@ -10,8 +10,10 @@ func (s *Scan) vector(cpufeat.Path) (words int) { return 0 }
 
 func gatherVector(p cpufeat.Path, dst, from []uint64, rows []uint32) (done, zeros int) { return 0, 0 }
 
-// Prefetch and PrefetchWords are hints that are not given here: see scan_amd64.go.
+// Prefetch, PrefetchValue and PrefetchWords are hints that are not given here: see scan_amd64.go.
 
 func Prefetch[T any](s []T, bytes int) {}
+
+func PrefetchValue[T any](v *T) {}
 
 func PrefetchWords(from []uint64, rows []uint32, most int) {}

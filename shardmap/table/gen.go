@@ -44,6 +44,7 @@ type Gen struct {
 	log    []uint32    // row+1 in the order of insertion, 0 where an insert is under way
 
 	// The sealer's, by row.
+	open []uint64 // units not yet sealed, as the last Scan saw them
 	seen []uint16 // sweep number, modulo 2^16, at which a row was last open or made
 	dims []uint8
 
@@ -110,16 +111,20 @@ func (g *Gen) addSide(homes, capacity int) (free func(), err error) {
 	if Pinned {
 		hints = homes << hintShift
 	}
-	mem, free, err := DefaultRegion().Alloc(capacity*4 + n*2 + n + hints)
+	mem, free, err := DefaultRegion().Alloc(n*8 + capacity*4 + n*2 + n + hints)
 	if err != nil {
 		return nil, err
 	}
 	p := bytePointer(mem) // the widest first: each array is aligned
+	g.open = words(p, g.n)
+	p = at(p, uintptr(n)*8)
 	g.log = array[uint32](p, capacity)
-	g.seen = array[uint16](at(p, uintptr(capacity)*4), n)
-	g.dims = array[uint8](at(p, uintptr(capacity)*4+uintptr(n)*2), n)
+	p = at(p, uintptr(capacity)*4)
+	g.seen = array[uint16](p, n)
+	p = at(p, uintptr(n)*2)
+	g.dims = array[uint8](p, n)
 	if Pinned {
-		g.hints = at(p, uintptr(capacity)*4+uintptr(n)*3)
+		g.hints = at(p, uintptr(n))
 	}
 	return free, nil
 }

@@ -25,8 +25,8 @@ type sealer struct {
 	told    uint32   // places that NewRows has told of
 	present []uint64 // bitmap of rows
 	batch   []uint64 // the same size: zero between two drains
-	open    []uint64 // on the heap: it is handed out, and callers may keep it longer than the map
-	dims    []uint8  // these two are cur's
+	open    []uint64 // these three are cur's
+	dims    []uint8
 	seen    []uint16
 	sweeps  uint32
 	over    []Over
@@ -37,8 +37,7 @@ func (s *sealer) init(g *Gen) {
 	s.cur, s.drained, s.noticed, s.told = g, 0, 0, 0
 	s.present = make([]uint64, (int(g.n)+63)/64)
 	s.batch = make([]uint64, len(s.present))
-	s.open = make([]uint64, g.n)
-	s.dims, s.seen = g.dims, g.seen
+	s.open, s.dims, s.seen = g.open, g.dims, g.seen
 	s.over = nil
 }
 
