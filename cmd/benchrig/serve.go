@@ -48,12 +48,13 @@ certificates again, at most once a minute; SIGINT and SIGTERM end it in order.`,
 			load := func() (*config.Config, []config.Value, error) {
 				c, values, err := config.Load(file, os.Environ(), set)
 				if err == nil {
-					err = c.Check()
+					err = c.CheckServe()
 				}
 				return c, values, err
 			}
 			s := &service{load: load, every: reloadEvery, log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))}
-			if err := s.configure(); err != nil {
+			var err error
+			if s.c, s.values, err = s.load(); err != nil {
 				return configError(err)
 			}
 			return s.run(cmd.Context(), func(where string) { fmt.Fprintln(cmd.OutOrStdout(), where) })
@@ -70,29 +71,6 @@ certificates again, at most once a minute; SIGINT and SIGTERM end it in order.`,
 	cmd.Flags().StringVar(&file, "config", "", "a TOML file")
 	cmd.Flags().StringArrayVar(&set, "set", nil, "set `key=value`; may be repeated")
 	return cmd
-}
-
-// configure reads the configuration for the first time and checks what serve needs of it.
-func (s *service) configure() (err error) {
-	if s.c, s.values, err = s.load(); err != nil {
-		return err
-	}
-	v := &s.c.Serve
-	switch {
-	case s.c.Sink == "":
-		return fmt.Errorf("sink: got none, want ledger:FILE, memory, http(s)://…, unix://… or nats://…")
-	case v.Addr == "" && v.UDS == "":
-		return fmt.Errorf("serve.addr, serve.uds: got neither, want at least one")
-	case (v.TLSCert == "") != (v.TLSKey == ""):
-		return fmt.Errorf("serve.tls_cert, serve.tls_key: got one of them, want both or neither")
-	case v.ClientCA != "" && v.TLSCert == "":
-		return fmt.Errorf("serve.client_ca: got one, want serve.tls_cert beside it")
-	case !v.Insecure && v.TokenKeys == "" && len(v.AllowUIDs) == 0:
-		return fmt.Errorf("serve.token_keys, serve.allow_uid: got neither, want one (or serve.insecure, on loopback)")
-	case v.Insecure && (v.TokenKeys != "" || len(v.AllowUIDs) > 0):
-		return fmt.Errorf("serve.insecure: got true beside serve.token_keys or serve.allow_uid, want one or the other")
-	}
-	return nil
 }
 
 // logConfig logs every key once, with where it is from; no secret is among them but in addresses, where it is left out.

@@ -138,12 +138,13 @@ func (s *service) listen() (*adapter.Server, *prometheus.Registry, error) {
 	}
 	s.adapter, err = adapter.New(adapter.Options{Queue: s.queue, Record: adapter.Into(s.rec.Counter), Dimensions: s.dimensions(), Readiness: s.rec.Readiness,
 		Tokens: ring, Audience: v.Audience, AllowUIDs: v.AllowUIDs, Insecure: v.Insecure, MaxInflight: v.MaxInflight, MaxInflightBytes: v.MaxInflightBytes, MaxSlice: s.maxSlice,
-		MaxRows: v.MaxRows, Metrics: s.metrics, Logger: s.log})
+		MaxRows: v.MaxRows, OpDeadline: v.Write / 5 * 4, Metrics: s.metrics, Logger: s.log})
 	if err != nil {
 		return nil, nil, err
 	}
 	reg := prometheus.NewRegistry()
-	srv, err := adapter.Listen(s.adapter, prometheus.Gatherers{reg, newHostMetrics()}, adapter.ServerOptions{Addr: v.Addr, UDS: v.UDS, MetricsAddr: v.MetricsAddr, TLS: s.certs, MaxConns: v.MaxConns})
+	srv, err := adapter.Listen(s.adapter, prometheus.Gatherers{reg, newHostMetrics()}, adapter.ServerOptions{Addr: v.Addr, UDS: v.UDS, MetricsAddr: v.MetricsAddr, TLS: s.certs, MaxConns: v.MaxConns,
+		Timeouts: adapter.Timeouts{Read: v.Read, Write: v.Write, Idle: v.Idle}})
 	return srv, reg, err
 }
 

@@ -57,6 +57,14 @@ func (c *limitedConn) Close() error {
 	return err
 }
 
+// CloseWrite lets net/http say that nothing more comes before it gives the client a moment to read.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // listenUnix replaces a socket that nobody answers on, and nothing else.
 func listenUnix(path string, mode os.FileMode) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {

@@ -235,10 +235,14 @@ func TestFairness(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	_, err := adapter.New(adapter.Options{MaxInflight: 1, MaxRows: -1, OpDeadline: time.Hour})
+	_, err := adapter.New(adapter.Options{MaxInflight: 1, MaxRows: -1, OpDeadline: 1})
 	for _, f := range []string{"Queue", "Tokens", "MaxInflight", "MaxRows", "OpDeadline"} {
 		if err == nil || !strings.Contains(err.Error(), "Options."+f) {
 			t.Errorf("%v does not name %s", err, f)
 		}
+	}
+	r := start(t, nil)
+	if _, err := adapter.Listen(r.a, r.reg, adapter.ServerOptions{Addr: "127.0.0.1:0", Timeouts: adapter.Timeouts{Write: time.Second}}); err == nil || !strings.Contains(err.Error(), "Timeouts.Write") {
+		t.Errorf("less time to write an answer than to make it: got %v", err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ron-accounting/ron-accounting/pipeline/problem"
 )
 
 // Server serves an adapter on TCP and a Unix socket, and its metrics on a listener of their own.
@@ -37,13 +39,16 @@ func Listen(a *Adapter, gather prometheus.Gatherer, o ServerOptions) (_ *Server,
 	if o.Addr == "" && o.UDS == "" {
 		return nil, errors.New("accounting/adapter: server: got neither an address nor a socket's path")
 	}
+	if w := o.Timeouts.Write; a.o.OpDeadline >= w {
+		return nil, fmt.Errorf("accounting/adapter: server: Timeouts.Write: got %v, want more than Options.OpDeadline, %v", w, a.o.OpDeadline)
+	}
 	s := &Server{o: o, log: a.o.Logger}
 	defer func() {
 		if err != nil {
 			s.Close()
 		}
 	}()
-	s.main = s.server(a)
+	s.main = s.server(s.heard(a))
 	if o.Addr != "" {
 		if err := a.loopbackOnly(o.Addr); err != nil {
 			return nil, err
@@ -97,6 +102,16 @@ func (o *ServerOptions) setDefaults() {
 	if o.MaxConns <= 0 {
 		o.MaxConns = 4096
 	}
+}
+
+// heard makes sure that a client can take its answer: what it still sends is read, and the write timeout begins when the answer is there. (net/http
+// begins it with the request's head, so that who sends slowly would have less.)
+func (s *Server) heard(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		problem.Drain(r)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.Timeouts.Write)) // the connection may be gone
+	})
 }
 
 func (s *Server) server(h http.Handler) *http.Server {

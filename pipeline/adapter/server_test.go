@@ -302,9 +302,74 @@ func TestHalfClosed(t *testing.T) {
 	res.Body.Close()
 }
 
+// A client that reads only after it has sent everything hears why it is refused, over a Unix socket too, where an early end would break its pipe.
+func TestRefusedWhileSending(t *testing.T) {
+	r := start(t, nil)
+	for _, network := range []string{"unix", "tcp"} {
+		for want, head := range map[int]string{413: "Authorization: Bearer " + r.token(), 401: "Authorization: Bearer none"} {
+			to := r.uds
+			if network == "tcp" {
+				to = r.srv.Addr().String()
+			}
+			conn, err := net.Dial(network, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the connection serves on
+				send(t, conn, fmt.Sprintf("POST /export HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s\r\nContent-Length: %d\r\n\r\n", canon.MediaType, head, 3<<20))
+				for range 3 << 4 {
+					if _, err := conn.Write(make([]byte, 1<<16)); err != nil {
+						t.Fatalf("%s, %d: %v", network, want, err)
+					}
+				}
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil || res.StatusCode != want {
+					t.Fatalf("%s: got %v, %v, want %d", network, res, err, want)
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+			conn.Close()
+		}
+	}
+}
+
+// A client that waits for 100 Continue is refused before it sends anything.
+func TestRefusedBeforeSending(t *testing.T) {
+	r := start(t, nil)
+	conn := dial(t, r.srv.Addr().String())
+	defer conn.Close()
+	send(t, conn, fmt.Sprintf("POST /export HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nAuthorization: Bearer %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", canon.MediaType, r.token(), 3<<20))
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != 413 {
+		t.Fatal(res, err)
+	}
+	res.Body.Close()
+}
+
+// Who takes longer to send than the write timeout still has all of it to take the answer.
+func TestSlowSenderIsAnswered(t *testing.T) {
+	r := start(t, func(s *setup) {
+		s.o.OpDeadline = 100 * time.Millisecond
+		s.srv.Timeouts = adapter.Timeouts{Write: 200 * time.Millisecond}
+	})
+	s := exporttest.NewChain(exporttest.Stream("slow sender", 0), 1).Next()
+	conn := dial(t, r.srv.Addr().String())
+	defer conn.Close()
+	send(t, conn, fmt.Sprintf("POST /export HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", canon.MediaType, r.token(), len(s.Bytes())))
+	time.Sleep(300 * time.Millisecond)
+	send(t, conn, string(s.Bytes()))
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != 202 {
+		t.Fatal(res, err)
+	}
+	res.Body.Close()
+}
+
 // Clients that send a byte now and then are cut off after the read timeout, in the header and in the body, and hold up nobody.
 func TestSlowLoris(t *testing.T) {
 	r := start(t, func(s *setup) {
+		s.o.OpDeadline = 900 * time.Millisecond
 		s.srv.Timeouts = adapter.Timeouts{Read: 200 * time.Millisecond, Write: time.Second, Idle: time.Second}
 		s.srv.MaxConns = 64
 	})

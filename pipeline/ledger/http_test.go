@@ -1,11 +1,14 @@
 package ledger_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -123,6 +126,19 @@ func TestServer(t *testing.T) {
 	if res.StatusCode != 200 || !bytes.Contains(b, []byte("true")) {
 		t.Errorf("got %d %s", res.StatusCode, b)
 	}
+	conn, err := net.Dial("unix", sock) // a client that reads only after it has sent all of a body that is too large
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", "/slices/"+strings.Repeat("0", 32)+"/"+strings.Repeat("0", 32)+"/bytes/0", canon.MediaType, 3<<20)
+	if _, err := conn.Write(make([]byte, 3<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if res, err = http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 413 {
+		t.Fatal(res, err)
+	}
+	_ = res.Body.Close()
 	if _, err := ledger.Listen(nil, ledger.ServerOptions{UDS: sock}); err == nil {
 		t.Error("a socket in use was taken over")
 	}

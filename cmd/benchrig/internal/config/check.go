@@ -26,6 +26,7 @@ func (c *Config) Check() error {
 	if d := o.CheckpointInterval; d != 0 && (d < 100*time.Millisecond || o.WAL == nil || o.WAL.Fsync != wal.OnSeal) {
 		faults = append(faults, fmt.Errorf("checkpoint_interval: got %v, want 0s, or from 100ms with wal.dir and wal.fsync = on-seal beside it", d))
 	}
+	faults = append(faults, c.Serve.check()...)
 	o.Profile, o.WAL, o.CounterFile, o.CheckpointInterval = accounting.Micronode, nil, "", 0
 	if o.CapacityRows > 1000 {
 		o.CapacityRows = min(o.CapacityRows, 1<<30+1)

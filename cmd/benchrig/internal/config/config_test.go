@@ -86,6 +86,28 @@ func TestEveryFaultIsNamed(t *testing.T) {
 	}
 }
 
+func TestEveryFaultOfServeIsNamed(t *testing.T) {
+	c, _, err := Load("", nil, []string{"serve.read_timeout=0s", "serve.write_timeout=99ms", "serve.idle_timeout=61m", "serve.max_rows=0", "serve.stage_resident=0B",
+		"serve.tls_cert=x", "serve.client_ca=y", "serve.max_inflight=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.CheckServe()
+	for _, want := range []string{"sink", "serve.addr", "serve.token_keys", "serve.tls_key", "serve.read_timeout: got 0s, want 100ms to 1h", "serve.write_timeout", "serve.idle_timeout",
+		"serve.max_rows: got 0, want 1 to 65536", "serve.stage_resident", "serve.max_inflight"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not name %s", err, want)
+		}
+	}
+	c, _, err = Load("", nil, []string{"sink=memory", "serve.addr=127.0.0.1:0", "serve.insecure=true", "serve.read_timeout=100ms", "serve.idle_timeout=1h"})
+	if err == nil {
+		err = c.CheckServe()
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // The defaults are the recorder's own.
 func TestDefaultsAreValid(t *testing.T) {
 	c, _, err := Load("", nil, nil)

@@ -28,6 +28,7 @@ type Serve struct {
 	AllowUIDs                 []uint32
 	Insecure                  bool
 	Dir                       string
+	Read, Write, Idle         time.Duration // timeouts
 	MaxConns, MaxInflight     int
 	MaxInflightBytes          int64
 	MaxRows                   int
@@ -49,7 +50,7 @@ type Key struct {
 // Keys lists every key, in the order in which they are printed.
 var Keys = []Key{
 	{"profile", "micronode", "micronode (RAM only) or macronode (with a WAL): sets the defaults of the rest", false, choice(func(c *Config, i int) { c.Options.Profile = accounting.Profile(i) }, "micronode", "macronode")},
-	{"sink", "", "where slices go: ledger:FILE, http(s)://…, unix://… or nats://…", false, func(c *Config, v string) error { c.Sink = v; return nil }},
+	{"sink", "", "where slices go: ledger:FILE, http(s)://…, unix://…, nats://…, or memory (which forgets them: for trials)", false, func(c *Config, v string) error { c.Sink = v; return nil }},
 	{"window", "300s", "length of a window: whole seconds, 60s to 1h, a divisor of the period", false, duration(func(c *Config) *time.Duration { return &c.Options.Window })},
 	{"allow_short_window", "false", "allow windows from 1s", false, boolean(func(c *Config) *bool { return &c.Options.AllowShortWindow })},
 	{"period_boundary", "day", "no slice crosses one: day, hour or month (UTC)", false, choice(func(c *Config, i int) { c.Options.PeriodBoundary = accounting.Period(i) }, "day", "hour", "month")},
@@ -90,6 +91,9 @@ var Keys = []Key{
 	{"serve.allow_uid", "", "serve: users that need no token on the Unix socket, with commas between", false, uids},
 	{"serve.insecure", "false", "serve: no authentication; loopback addresses only", false, boolean(func(c *Config) *bool { return &c.Serve.Insecure })},
 	{"serve.dir", "", "serve: directory of the staging log, of its own; empty: accepted slices are in memory only", false, text(func(c *Config) *string { return &c.Serve.Dir })},
+	{"serve.read_timeout", "5s", "serve: for a client to send a request", false, duration(func(c *Config) *time.Duration { return &c.Serve.Read })},
+	{"serve.write_timeout", "5s", "serve: for a client to take its answer; making it may take four fifths of that", false, duration(func(c *Config) *time.Duration { return &c.Serve.Write })},
+	{"serve.idle_timeout", "60s", "serve: between two requests of a connection", false, duration(func(c *Config) *time.Duration { return &c.Serve.Idle })},
 	{"serve.max_conns", "4096", "serve: open connections of each listener", false, integer(func(c *Config) *int { return &c.Serve.MaxConns })},
 	{"serve.max_inflight", "1024", "serve: requests with bodies at a time; one principal at most half", false, integer(func(c *Config) *int { return &c.Serve.MaxInflight })},
 	{"serve.max_inflight_bytes", "64MiB", "serve: bytes of their bodies; one principal at most half", false, size(func(c *Config) *int64 { return &c.Serve.MaxInflightBytes })},
