@@ -181,7 +181,7 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 		if err := p.drained(ctx, epoch); err != nil {
 			return p.drainError(p.o.Clock.Monotonic() - start)
 		}
-		if n.coalesced == 0 {
+		if n.kept.streams == 0 {
 			return nil
 		}
 		select {

@@ -1,9 +1,12 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -152,7 +155,8 @@ func TestHeartbeat(t *testing.T) {
 func TestLedgerDownCoalescesAndNothingIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &ledger{}
-		p := open(t, Options{LaneCapacity: 2, PendingSlices: 4}, l)
+		var log bytes.Buffer
+		p := open(t, Options{LaneCapacity: 2, PendingSlices: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))}, l)
 		l.set(&export.RemoteError{Op: "put", Status: 503, Err: errors.New("down")})
 		want := uint64(0)
 		for range 20 {
@@ -188,6 +192,9 @@ func TestLedgerDownCoalescesAndNothingIsLost(t *testing.T) {
 		}
 		if spans == 0 {
 			t.Error("no slice spans several windows")
+		}
+		if line := regexp.MustCompile(`msg="no room: .* streams=[123] pending_slices=4 longest=\S+ its_slices=[12]\n`); !line.MatchString(log.String()) {
+			t.Errorf("the log does not name a stream that waits: %s", &log)
 		}
 		balanced(t, p)
 	})

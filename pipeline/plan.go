@@ -146,7 +146,7 @@ func (p *Pipeline) keep(s *stream, span window, done *outcome) {
 	if s.from == 0 {
 		s.from = max(span.start, s.windowStart)
 	}
-	done.coalesced++
+	done.kept.add(s)
 	p.metrics.Rejected.WithLabelValues("order_overflow").Inc()
 }
 

@@ -25,7 +25,7 @@ func (m sealMode) beyondCaps() bool { return m >= sealPeriod }
 // outcome is what a seal did.
 type outcome struct {
 	slices, rows, bytes int
-	coalesced           int // streams left to a later window
+	kept                kept
 }
 
 // sealer is the scratch memory of one seal, kept for the next. Guarded by Pipeline.sealMu.
@@ -48,9 +48,11 @@ type sealer struct {
 	excess []u128        // by dimension
 	units  []u128        // by dimension: scratch of what is booked for many slices at once
 	took   time.Duration // by the last seal
-	over   map[uint32]u128
-	items  []*lane.Item
-	spare  pendingPool
+
+	keptTold time.Time // when the log last told of streams that were kept
+	over     map[uint32]u128
+	items    []*lane.Item
+	spare    pendingPool
 }
 
 func (s *sealer) init(dims int) {
@@ -102,13 +104,7 @@ func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcom
 	} else {
 		p.finishSeal(mode, &done, each)
 	}
-	p.metrics.CoalescedTotal.Add(float64(done.coalesced))
-	p.coalesced.Add(uint64(done.coalesced))
-	if done.coalesced > 0 {
-		p.ready.set(QueuesBoundedOK, ErrOrderOverflow)
-	} else {
-		p.ready.set(QueuesBoundedOK, nil)
-	}
+	p.tellKept(done.kept)
 	p.judgeWAL()
 	return done, nil
 }

@@ -107,7 +107,7 @@ func (p *Pipeline) rollover(now time.Time, each func(*pending)) {
 	if err != nil {
 		result = "error"
 		p.log.Error("seal failed; the counters keep counting", "err", err)
-	} else if done.coalesced == 0 {
+	} else if done.kept.streams == 0 {
 		p.stampCounters()
 	}
 	p.metrics.Rollovers.WithLabelValues(result).Inc()
