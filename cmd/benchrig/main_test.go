@@ -81,7 +81,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"run", "w1", "--metrics-addr", "127.0.0.1:99999"}, []string{"99999", "65535"}},
 		{[]string{"run", "w2", "--dims", "bytes,requests,cpu,Upper"}, []string{"Upper", "[a-z]"}},
 		{[]string{"run", "w1", "--report", filepath.Join(used, "none", "r.html")}, []string{"r.html", "directory"}},
-		{[]string{"run", "w1", "--dims", "apples"}, []string{"apples", "bytes"}},
+		{[]string{"run", "w1", "--dims", "apples,apples"}, []string{"apples", "twice"}},
 		{[]string{"run", "--config", unknown}, []string{`"speed"`, "tenants"}},
 		{[]string{"run", "w1", "--config", other}, []string{"W2", "w1"}},
 		{[]string{"run", "--config", broken}, []string{"JSON"}},
@@ -257,7 +257,7 @@ func tamper(t *testing.T, file string) {
 }
 
 func TestRunConfigFile(t *testing.T) {
-	config := write(t, "w2.json", `{"workload":"W2","rate":20000,"tenants":10,"dims":["bytes","requests","cpu","gpu_ms"],"mins":0.02}`)
+	config := write(t, "w2.json", `{"workload":"W2","rate":20000,"tenants":10,"dims":["gpu_ms","cpu","bytes"],"mins":0.02}`)
 	code, stdout, stderr := exec(t, "run", "--config", config, "--sink", "memory", "--json", "-", "--quiet")
 	if !passed(code) {
 		t.Fatalf("exit %d: %s", code, stderr)
@@ -266,8 +266,8 @@ func TestRunConfigFile(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := lookup(doc, "conservation.streams"); n != 40.0 {
-		t.Errorf("%v streams, want 10 tenants × 4 dimensions", n)
+	if n, _ := lookup(doc, "conservation.streams"); n != 30.0 {
+		t.Errorf("%v streams, want 10 tenants × 3 dimensions", n)
 	}
 	if stderr != "" {
 		t.Errorf("--quiet wrote %q", stderr)

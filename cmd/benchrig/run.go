@@ -65,7 +65,7 @@ Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or o
 	cmd.Flags().StringVar(&out.json, "json", "", "write the result as JSON to `FILE`, - for the standard output")
 	cmd.Flags().StringVar(&out.report, "report", "", "write a self-contained HTML page to `FILE`")
 	cmd.Flags().StringVar(&flight, "flight", "", "record the last seconds, and write a trace below `DIR` when a stage takes longer than its bound")
-	cmd.Flags().StringVar(&bounds, "flight-bounds", "", "`STAGE=D,…`: other bounds than record=2ms (64 calls),seal=250ms,wal=50ms (an fsync),export=600ms")
+	cmd.Flags().StringVar(&bounds, "flight-bounds", "", "other bounds, `STAGE=D` with commas between, than record=2ms (64 calls), seal=250ms, wal=50ms (an fsync), export=600ms")
 	cmd.Flags().BoolVar(&out.quiet, "quiet", false, "no progress and no summary")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if cmd.Flags().Changed("duration") && cmd.Flags().Changed("mins") {
@@ -98,19 +98,28 @@ Exit codes: 0 passed; 1 failed to run; 2 wrong usage; 3 units lost, doubled or o
 // setting is one flag as it was given.
 type setting struct{ name, value string }
 
+// settingFlag is the flag of one option, as pflag wants it.
+type settingFlag struct {
+	o     rig.Option
+	given *[]setting
+}
+
+func (f settingFlag) Set(v string) error {
+	*f.given = append(*f.given, setting{f.o.Name, v})
+	return nil
+}
+func (f settingFlag) String() string { return "" }
+func (f settingFlag) Type() string   { return f.o.Value } // the help names the value so
+
 // addSettings defines a flag for each of the rig's options and returns the list that collects those given, in order.
 func addSettings(flags *pflag.FlagSet) *[]setting {
 	given := new([]setting)
 	for _, o := range rig.Options {
-		keep := func(v string) error {
-			*given = append(*given, setting{o.Name, v})
-			return nil
-		}
+		f := settingFlag{o, given}
 		if o.Value == "" {
-			flags.BoolFunc(o.Name, o.Help, keep)
+			flags.BoolFunc(o.Name, o.Help, f.Set)
 		} else {
-			flags.Func(o.Name, "`"+o.Value+"` "+o.Help, keep)
-			flags.Lookup(o.Name).Usage = "`" + o.Value + "`: " + o.Help
+			flags.Var(f, o.Name, o.Help)
 		}
 	}
 	flags.SortFlags = false

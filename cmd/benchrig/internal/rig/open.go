@@ -87,9 +87,7 @@ func (s *session) options(events *accounting.Events) accounting.Options {
 	if o.PendingSlices == 0 {
 		o.PendingSlices = max(8192, 2*set.Spec.Streams())
 	}
-	if n := len(set.Spec.Dims); n > 3 {
-		o.Dimensions = set.Spec.Dims[3:]
-	}
+	o.Dimensions = set.Spec.Extra()
 	if !set.WAL {
 		return o
 	}

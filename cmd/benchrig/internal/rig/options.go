@@ -46,7 +46,7 @@ var Options = []Option{
 	}},
 	{"window", "D", "the recorder's window (1s; w3 60s)", duration(func(s *Settings) *time.Duration { return &s.Spec.Window }, time.Second)},
 	{"sink", "SINK", "memory, ledger (embedded, durable), http(s)://… or unix://… (a ledger served elsewhere) or nats://… (JetStream)", (*Settings).setSink},
-	{"chaos", "FAULTS", "faults with commas between: 5xx=0.1-0.3 tail=0.1:200ms-800ms lost=0.05 outage=5s@10s fsync=2ms-8ms oversize ratio", (*Settings).setChaos},
+	{"chaos", "FAULTS", "faults with commas between, of 5xx=0.1-0.3, tail=0.1:200ms-800ms, lost=0.05, disconnect=0.01, hang=0.01, dup=0.05, reorder=0.05, outage=5s@10s, fsync=2ms-8ms, oversize, ratio", (*Settings).setChaos},
 	{"producers", "N", "goroutines that record (the number of cores)", integer(func(s *Settings) *int { return &s.Producers })},
 	{"seed", "N", "seed of keys and order (1)", func(s *Settings, v string) (err error) {
 		if s.Spec.Seed, err = strconv.ParseUint(v, 10, 64); err != nil {
@@ -74,7 +74,7 @@ var Options = []Option{
 	{"metrics-addr", "ADDR", "serve Prometheus metrics on ADDR while it runs", (*Settings).setMetrics},
 	{"drain", "D", "how long to wait for the ledger at the end (1m)", duration(func(s *Settings) *time.Duration { return &s.Drain }, 1)},
 	{"tenants", "N", "tenants of the workload", integer(func(s *Settings) *int { return &s.Spec.Tenants })},
-	{"dims", "A,B,…", "dimensions of the workload: bytes,requests,cpu, then any names", func(s *Settings, v string) error {
+	{"dims", "A,B,C", "dimensions of the workload: of bytes, requests, cpu and any other names", func(s *Settings, v string) error {
 		s.Spec.Dims = strings.Split(v, ",")
 		return nil
 	}},

@@ -67,13 +67,14 @@ func (s *session) prove(l *load.Load) error {
 	totals := l.Totals()
 	totals[0] += hotCalls
 	gen := workload.NewGenerator(s.set.Spec, 0, 1)
+	names := s.set.Spec.Names()
 	units := new(big.Int)
 	diff := book.Compare(func(yield func(conserve.Expected) bool) {
 		for i, u := range totals {
 			units.Add(units, new(big.Int).SetUint64(u))
 			k := gen.Key(uint32(i))
 			e := conserve.Expected{Least: u, Most: u, Key: conserve.Key{
-				Tenant: k.Tenant, Subject: k.Subject, Namespace: k.Namespace, Dimension: s.set.Spec.Dims[k.Dimension],
+				Tenant: k.Tenant, Subject: k.Subject, Namespace: k.Namespace, Dimension: names[k.Dimension],
 			}}
 			if !yield(e) {
 				return

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"time"
 
@@ -111,9 +110,6 @@ func (s *Settings) Finish() error {
 	if err := s.checkDir(); err != nil {
 		faults = append(faults, err)
 	}
-	if err := s.checkDims(); err != nil {
-		faults = append(faults, err)
-	}
 	return errors.Join(faults...)
 }
 
@@ -126,22 +122,6 @@ func (s *Settings) checkDir() error {
 	for name, used := range map[string]bool{ledgerFile: s.Sink == "ledger", walDir: s.WAL} {
 		if _, err := os.Stat(filepath.Join(s.Dir, name)); used && err == nil {
 			return fmt.Errorf("dir: got %q, which holds the %s of an earlier run: want one without", s.Dir, name)
-		}
-	}
-	return nil
-}
-
-var dimension = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-
-// checkDims wants the built-in dimensions first: a key's dimension is a number, and the first three numbers are taken.
-func (s *Settings) checkDims() error {
-	builtin := []string{"bytes", "requests", "cpu"}
-	for i, d := range s.Spec.Dims {
-		if i < len(builtin) && d != builtin[i] {
-			return fmt.Errorf("dims: got %q in place %d, want %q: the built-in bytes, requests and cpu come first, in this order", d, i+1, builtin[i])
-		}
-		if !dimension.MatchString(d) {
-			return fmt.Errorf("dims: got %q, want a name of [a-z][a-z0-9_]{0,62}", d)
 		}
 	}
 	return nil

@@ -1,6 +1,11 @@
 package workload
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+
+	accounting "github.com/ron-accounting/ron-accounting"
+)
 
 // BatchSize is the number of Record calls that are timed together.
 const BatchSize = 64
@@ -48,8 +53,10 @@ func NewGenerator(s Spec, producer, producers int) *Generator {
 		heads: make([]Key, s.Streams()),
 	}
 	g.state = mix(g.salt+uint64(producer)+1, 0xd1342543de82ef95)
+	names := s.Names()
 	for i := range g.heads {
-		g.heads[i] = Key{Tenant: id(g.salt^0x7465, uint64(i/len(s.Dims))), Dimension: dimension(i % len(s.Dims))}
+		dim := slices.Index(names, s.Dims[i%len(s.Dims)])
+		g.heads[i] = Key{Tenant: id(g.salt^0x7465, uint64(i/len(s.Dims))), Dimension: accounting.Dimension(dim)}
 	}
 	if s.Total() <= fewKeys {
 		keys := make([]Key, s.Total())
@@ -63,7 +70,7 @@ func NewGenerator(s Spec, producer, producers int) *Generator {
 	}
 	for g.step = g.total/2 + 12345; gcd(g.step, g.total) != 1; g.step++ {
 	}
-	for i := range s.Dims {
+	for i := range g.incMask {
 		g.incMask[i] = [...]uint32{0xffff, 0, 0xfff}[i%3] // bytes, requests, microseconds
 	}
 	return g

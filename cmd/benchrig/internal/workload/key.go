@@ -9,8 +9,6 @@ import (
 // Key is the recorder's key.
 type Key = accounting.Key
 
-func dimension(i int) accounting.Dimension { return accounting.Dimension(i) }
-
 // id spreads n over 16 bytes; distinct n give distinct ids for one salt.
 func id(salt, n uint64) (out accounting.ID) {
 	x := n + salt // SplitMix64's finalizer: a bijection

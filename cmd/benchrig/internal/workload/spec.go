@@ -3,8 +3,11 @@ package workload
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/ron-accounting/ron-accounting/canon"
 )
 
 // Names lists the workloads in order.
@@ -15,7 +18,7 @@ type Spec struct {
 	Name    string        // w1 … w4
 	Title   string        // what it stands for, in a few words
 	Tenants int           // 1..1_000_000
-	Dims    []string      // dimension names; the first three are the built-in ones
+	Dims    []string      // names of dimensions, built-in or not, in any order
 	Keys    int           // keys of a stream
 	Zipf    float64       // 0: keys uniformly; else Zipf's exponent over the keys of a stream, > 0
 	Rate    float64       // offered rows/s; of a bursty workload, within the burst
@@ -28,6 +31,19 @@ type Spec struct {
 }
 
 var builtin = []string{"bytes", "requests", "cpu"}
+
+// Extra are the dimensions beyond the built-in ones: what a recorder's Options must add.
+func (s Spec) Extra() (names []string) {
+	for _, d := range s.Dims {
+		if !slices.Contains(builtin, d) {
+			names = append(names, d)
+		}
+	}
+	return names
+}
+
+// Names are all names of dimensions, by number.
+func (s Spec) Names() []string { return slices.Concat(builtin, s.Extra()) }
 
 // ByName returns a workload of the seed, with its defaults; the name's case does not matter.
 func ByName(name string) (Spec, error) {
@@ -72,8 +88,9 @@ func (s Spec) Validate() error {
 		}
 	}
 	bad(s.Tenants >= 1 && s.Tenants <= 1_000_000, "tenants: got %d, want 1 to 1000000", s.Tenants)
-	bad(len(s.Dims) >= 1 && len(s.Dims) <= 256, "dims: got %d dimensions, want 1 to 256", len(s.Dims))
+	bad(len(s.Dims) >= 1 && len(s.Names()) <= 256, "dims: got %d dimensions, want 1 to 253 beside bytes, requests and cpu", len(s.Dims))
 	for i, d := range s.Dims {
+		bad(canon.ValidName(d), "dims: got %q, want a name of [a-z][a-z0-9_]{0,62}", d)
 		for _, e := range s.Dims[:i] {
 			bad(d != e, "dims: %q is named twice", d)
 		}

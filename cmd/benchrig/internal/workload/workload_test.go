@@ -2,6 +2,7 @@ package workload
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 )
@@ -33,6 +34,24 @@ func TestGeneratorsAreDeterministicAndApart(t *testing.T) {
 		if a.Index == c.Index {
 			t.Errorf("%s: two producers make the same rows", name)
 		}
+	}
+}
+
+// Dimensions are named in any order, and keys have the recorder's numbers of them.
+func TestDimensionsInAnyOrder(t *testing.T) {
+	s, _ := ByName("w2")
+	s.Dims, s.Tenants = []string{"gpu", "cpu", "disk"}, 1
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	g, names := NewGenerator(s, 0, 1), s.Names()
+	for i, want := range s.Dims {
+		if k := g.Key(uint32(i * s.Keys)); names[k.Dimension] != want {
+			t.Errorf("stream %d: got %s, want %s", i, names[k.Dimension], want)
+		}
+	}
+	if got := s.Extra(); !slices.Equal(got, []string{"gpu", "disk"}) {
+		t.Errorf("beyond the built-in ones: got %v", got)
 	}
 }
 
