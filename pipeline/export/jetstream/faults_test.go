@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -97,6 +98,52 @@ func TestDeletedPart(t *testing.T) {
 	}
 	second := exporttest.NewChain(exporttest.Stream("del", 0), 2).Take(2)[1]
 	eventually(t, func() bool { _, err := e.Put(context.Background(), second); return errors.Is(err, export.ErrGap) })
+}
+
+// TestNothingIsReadAfterReturn: what the client offers again by itself, after Put has returned, is what the slice was, and not what its memory holds by then.
+func TestNothingIsReadAfterReturn(t *testing.T) {
+	srv := broker(t, nil)
+	j := dial(t, srv)
+	turn := 0
+	eventually(t, func() bool { // a busy machine may miss the moment
+		turn++
+		slices := exporttest.NewChain(exporttest.Stream("late", turn), 2).Take(2)
+		m := offeredAgain(t, srv.ClientURL(), j, slices[0], slices[1].Clone())
+		if m != nil && !bytes.Equal(m.Data, slices[1].Bytes()) {
+			t.Fatalf("offered again with other bytes: %.40x…", m.Data)
+		}
+		return m != nil
+	})
+}
+
+// offeredAgain puts first, then second where nobody answers any more, overwrites second, and returns what is offered after that.
+func offeredAgain(t *testing.T, url string, j js.JetStream, first, second canon.SealedSlice) *nats.Msg {
+	e, err := jetstream.Connect(context.Background(), url, jetstream.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, err := e.Put(context.Background(), first); err != nil {
+		t.Fatal(err)
+	}
+	for n := range j.StreamNames(context.Background()).Name() {
+		if err := j.DeleteStream(context.Background(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if a, err := e.Put(ctx, second); err == nil {
+		t.Fatalf("got %v, want an error: there is no stream", a)
+	}
+	again, err := j.Conn().SubscribeSync("u.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = again.Unsubscribe() }()
+	clear(second.Bytes())
+	m, _ := again.NextMsg(time.Second)
+	return m
 }
 
 // TestEverySettingIsVerified: each setting by which a stream could lose or hide an acked slice is refused by itself.

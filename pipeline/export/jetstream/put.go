@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -222,7 +223,9 @@ func (e *Exporter) publish(ctx context.Context, r *run, s *canon.SealedSlice, pa
 		last = r.c.last
 	}
 	d := s.Digest()
-	m := &nats.Msg{Subject: subject(r.stream, part), Data: s.Bytes(), Header: nats.Header{
+	// The client offers it again by itself, also when Put has returned, and the slice's memory may be another's by then.
+	own := bytes.Clone(s.Bytes())
+	m := &nats.Msg{Subject: subject(r.stream, part), Data: own, Header: nats.Header{
 		js.MsgIDHeader:               {hex.EncodeToString(d[:])},
 		js.ExpectedStreamHeader:      {namePrefix + part},
 		js.ExpectedLastSubjSeqHeader: {strconv.FormatUint(last, 10)},
