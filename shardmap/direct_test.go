@@ -78,14 +78,15 @@ func TestDirectFindsEveryKey(t *testing.T) {
 	}
 	m.Scan()
 	c.Scan()
+	openWide, openCompact := m.Open(), c.Open()
 	m.NewRows(m.Capacity(), func(row, _ uint32, k *WideKey) {
-		if m.Open()[row] != 7 {
-			t.Fatalf("%+v: got %d, want 7", *k, m.Open()[row])
+		if openWide[row] != 7 {
+			t.Fatalf("%+v: got %d, want 7", *k, openWide[row])
 		}
 	})
 	c.NewRows(c.Capacity(), func(row, _ uint32, k *CompactKey) {
-		if c.Open()[row] != 5 {
-			t.Fatalf("%+v: got %d, want 5", *k, c.Open()[row])
+		if openCompact[row] != 5 {
+			t.Fatalf("%+v: got %d, want 5", *k, openCompact[row])
 		}
 	})
 }

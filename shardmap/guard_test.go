@@ -36,10 +36,11 @@ func TestFlood(t *testing.T) {
 			most = max(most, homes[b])
 		}
 		m.Scan()
+		open := m.Open()
 		m.NewRows(m.Capacity(), func(row, _ uint32, k *CompactKey) {
 			i := (k.Subject ^ seed[2]) & 0xffffffff
-			if m.Open()[row] != i {
-				t.Fatalf("key %d: got %d", i, m.Open()[row])
+			if open[row] != i {
+				t.Fatalf("key %d: got %d", i, open[row])
 			}
 		})
 		m.Commit()

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
+	"time"
 )
 
 func key(i int) (k WideKey) {
@@ -61,14 +64,15 @@ func TestQuick(t *testing.T) {
 	if len(byRow) != 1000 {
 		t.Fatal(len(byRow))
 	}
+	open := m.Open()
 	for r, k := range byRow {
 		i := binary.BigEndian.Uint64(k.Subject[8:])
 		want := i
 		if i == 5 {
 			want = math.MaxUint64
 		}
-		if m.Open()[r] != want {
-			t.Fatal(i, m.Open()[r])
+		if open[r] != want {
+			t.Fatal(i, open[r])
 		}
 	}
 	if o := m.Saturated(); len(o) != 1 || o[0].Units != (U128{Hi: 1, Lo: 4}) {
@@ -76,8 +80,9 @@ func TestQuick(t *testing.T) {
 	}
 	m.Commit()
 	m.Scan()
+	open = m.Open()
 	for r := range byRow {
-		if m.Open()[r] != 0 {
+		if open[r] != 0 {
 			t.Fatal(r)
 		}
 	}
@@ -159,5 +164,36 @@ func TestQuickStress(t *testing.T) {
 	k := key(1)
 	if m.Add(&k, 1) != Closed || m.Insert(&k, 0, 1) != Closed {
 		t.Fatal("closed")
+	}
+}
+
+// TestOpenOutlivesTheMap: what Open has handed out can be read when the map is gone, and its memory with it.
+func TestOpenOutlivesTheMap(t *testing.T) {
+	open := func() []uint64 {
+		m, err := NewWide(Config{Capacity: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 100 {
+			k := key(i)
+			if s := m.Insert(&k, 0, 1); s != OK {
+				t.Fatal(s)
+			}
+		}
+		m.Scan()
+		return m.Open()
+	}()
+	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(old)
+	for range 20 { // cleanups run some time after a collection
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+		sum := uint64(0)
+		for _, o := range open {
+			sum += o
+		}
+		if sum != 100 {
+			t.Fatalf("got %d, want 100", sum)
+		}
 	}
 }

@@ -123,14 +123,14 @@ func (o *model) seal(arg, sel byte) {
 	for _, s := range o.m.Saturated() {
 		over[s.Row] = s.Units
 	}
-	covered := map[WideKey]bool{}
+	covered, counts := map[WideKey]bool{}, o.m.Open()
 	for row, k := range o.rows {
 		covered[k] = true
 		want := o.counted[k].Sub(o.sealed[k])
-		if got := (U128{Lo: o.m.Open()[row]}).Add(over[row]); got != want {
+		if got := (U128{Lo: counts[row]}).Add(over[row]); got != want {
 			o.t.Fatalf("open of %v: got %v, want %v", k, got, want)
 		}
-		if !over[row].IsZero() && o.m.Open()[row] != math.MaxUint64 {
+		if !over[row].IsZero() && counts[row] != math.MaxUint64 {
 			o.t.Fatalf("saturated row not clamped")
 		}
 	}

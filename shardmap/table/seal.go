@@ -3,6 +3,8 @@ package table
 import (
 	"math"
 	"math/bits"
+	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/ron-accounting/ron-accounting/internal/asm"
@@ -98,12 +100,18 @@ func (c *Core) scanWide() {
 }
 
 // Open returns, by row, the units not yet sealed as the last Scan saw them, at most 2^64-1 each; zero where there is
-// no row. Valid until the next Scan or Sweep, for the sealer to read.
-func (c *Core) Open() []uint64 { return c.sealer.open }
+// no row. It is a copy: the map's own goes with its generation, at a Sweep or when the map is dropped. The sealer calls it.
+func (c *Core) Open() []uint64 {
+	defer runtime.KeepAlive(c)
+	return slices.Clone(c.sealer.open)
+}
 
 // Gather sets dst[i] to Open()[rows[i]] for every row and returns how many of them are not zero. dst must be as long as rows.
+// The sealer calls it.
 func (c *Core) Gather(dst []uint64, rows []uint32) (open int) {
-	return len(rows) - asm.Gather(dst, c.sealer.open, rows)
+	open = len(rows) - asm.Gather(dst, c.sealer.open, rows)
+	runtime.KeepAlive(c) // the counts are in the map's memory, not in the collector's
+	return open
 }
 
 // Prefetch is a hint that Gather is soon asked for rows, and after that for those in later. It costs a fraction of a nanosecond a row, and
