@@ -22,7 +22,11 @@ type arena struct {
 }
 
 func (a *arena) release() {
-	if a.live.Add(-1) == 0 && a.pool != nil {
+	if a.live.Add(-1) != 0 {
+		return
+	}
+	scribble(a.buf)
+	if a.pool != nil {
 		a.pool.put(a)
 	}
 }
