@@ -7,8 +7,9 @@ import (
 	"github.com/ron-accounting/ron-accounting/internal/asm"
 )
 
-// The sealed slices of an epoch lie in arenas of about arenaBytes each; an arena is used again once every slice in it is done with. A few
-// slices of a stuck stream could so pin many arenas: past mostArenas a slice gets memory of its own instead, which dies with it.
+// The sealed slices of an epoch lie in arenas of about arenaBytes each, or of what an epoch takes where that is less: while a sink is away each epoch
+// keeps its arenas. An arena is used again once every slice in it is done with. A few slices of a stuck stream could so pin many arenas: past mostArenas
+// a slice gets memory of its own instead, which dies with it.
 const (
 	arenaBytes = 1 << 20
 	mostArenas = 64
@@ -71,7 +72,7 @@ func (p *Pipeline) roomFor(size int) {
 	if p.s.cur == nil {
 		p.s.cur = p.s.arenas.get()
 		if p.s.cur.buf == nil {
-			p.s.cur.buf = make([]byte, 0, max(size, arenaBytes))
+			p.s.cur.buf = make([]byte, 0, max(size, min(p.s.before+p.s.before/4, arenaBytes)))
 		}
 		p.s.enc.Reset(p.s.cur.buf)
 	}
@@ -85,6 +86,7 @@ func (p *Pipeline) finishArena() {
 	}
 	slices := p.s.enc.Seal()
 	a.buf = p.s.enc.Buffer()
+	p.s.wrote += len(a.buf)
 	a.live.Add(int32(len(slices)))
 	now := p.o.Clock.Now()
 	from := len(p.s.out)

@@ -41,6 +41,8 @@ type sealer struct {
 	arenas arenaPool
 	cur    *arena    // that enc writes into; nil: none begun
 	begun  []*stream // of the slices in enc, in order
+	wrote  int       // bytes of this seal's slices
+	before int       // of the one's before
 	incs   []uint64  // a stream's open counts, in order
 
 	out    []*pending
@@ -48,6 +50,7 @@ type sealer struct {
 	excess []u128        // by dimension
 	units  []u128        // by dimension: scratch of what is booked for many slices at once
 	took   time.Duration // by the last seal
+	ended  time.Time     // when it was done
 
 	keptTold time.Time // when the log last told of streams that were kept
 	over     map[uint32]u128
@@ -63,9 +66,9 @@ func (s *sealer) init(dims int) {
 // seal scans the counters, encodes what is open under span's bounds, commits it, and hands it to the sinks. each, where not nil, sees every
 // slice after the commit. Under sealMu. On an error the counts stay open; they go with a later seal, whose slices begin where this one's did.
 func (p *Pipeline) seal(span window, mode sealMode, each func(*pending)) (outcome, error) {
-	timer := startSealTimer(p.s.took >= clockLeast)
+	timer := startSealTimer(p.s.took >= clockLeast || time.Since(p.s.ended) >= clockRare)
 	defer func() {
-		p.s.took = timer.stop(p.metrics)
+		p.s.took, p.s.ended = timer.stop(p.metrics), time.Now()
 		p.metrics.SealSeconds.Observe(p.s.took.Seconds())
 	}()
 	if err := p.settleUnknown(each); err != nil {
@@ -131,14 +134,17 @@ func (p *Pipeline) finishSeal(mode sealMode, done *outcome, each func(*pending))
 }
 
 // sealTimer times sealing, by the clock and by the CPU: on a machine that does other things too only the latter is what it costs. Reading that
-// twice takes 2 µs, so seals that the one before lets expect to be shorter than clockLeast count by the clock alone.
+// twice takes 2 µs, so seals that come one after another, and that the one before lets expect to be shorter than clockLeast, count by the clock alone.
 type sealTimer struct {
 	start      time.Time
 	used       time.Duration
 	locked, ok bool
 }
 
-const clockLeast = time.Millisecond
+const (
+	clockLeast = time.Millisecond
+	clockRare  = 100 * time.Millisecond
+)
 
 func startSealTimer(cpu bool) (t sealTimer) {
 	t.start = time.Now()
@@ -167,6 +173,7 @@ func (t sealTimer) stop(m *Metrics) (wall time.Duration) {
 // begin readies the scratch memory.
 func (p *Pipeline) begin(mode sealMode) {
 	p.s.out, p.s.staged = p.s.out[:0], p.s.staged[:0]
+	p.s.before, p.s.wrote = p.s.wrote, 0
 	clear(p.s.excess)
 	p.s.room, p.s.denied = p.o.PendingSlices-p.tracker.pending(), -1
 	p.walRoom(mode)
