@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -49,7 +50,7 @@ func receive(w http.ResponseWriter, r *http.Request) (*buffer, *refusal) {
 	var src io.Reader
 	hint := 16 << 10
 	ratio := false
-	switch coding := r.Header.Get("Content-Encoding"); coding {
+	switch coding := strings.ToLower(r.Header.Get("Content-Encoding")); coding {
 	case "", "identity":
 		src = in
 		if r.ContentLength >= 0 {

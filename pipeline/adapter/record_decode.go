@@ -2,11 +2,13 @@ package adapter
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -153,7 +155,9 @@ func faultOf(err error) string {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("not JSON, at offset %d", syntax.Offset)
 	case errors.As(err, &kind):
-		return fmt.Sprintf("%.60s: got a %s, want %s, at offset %d", kind.Field, kind.Value, kind.Type.Kind(), kind.Offset)
+		got, _, _ := strings.Cut(kind.Value, " ") // a number follows its name, all of it
+		want := strings.Replace(kind.Type.Kind().String(), "struct", "object", 1)
+		return fmt.Sprintf("%.60s: got %s, want %s, at offset %d", cmp.Or(kind.Field, "the document"), got, want, kind.Offset)
 	}
 	return "not the document {rows: [{tenant, dimension, ns, subject, inc}]}, or more than that"
 }

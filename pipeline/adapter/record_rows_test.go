@@ -59,3 +59,18 @@ func TestMembersComeOnce(t *testing.T) {
 		t.Errorf("got %+v, counted %d, want 10", a, r.counts.total())
 	}
 }
+
+// What is of the wrong kind is named by its place and kind, without repeating it.
+func TestWrongKindsAreNamed(t *testing.T) {
+	r := start(t, nil)
+	for body, want := range map[string]string{
+		`[]`: "the document: got array, want object, at offset 1",
+		`{"rows":[{"ns":` + strings.Repeat("7", 1000) + `}]}`: "rows.ns: got number, want uint32, at offset 1015",
+		`{"rows":[{"ns":"7"}]}`:                               "rows.ns: got string, want uint32, at offset 18",
+	} {
+		a := r.do(r.http, "POST", r.base+"/record", []byte(body), hdr{"Content-Type": "application/json", "Idempotency-Key": "k", "Authorization": "Bearer " + r.token()})
+		if a.status != 400 || !strings.Contains(a.body, want) {
+			t.Errorf("%.20s: got %s, want %s", body, a.body, want)
+		}
+	}
+}

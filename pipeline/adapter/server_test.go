@@ -62,10 +62,10 @@ func TestExport(t *testing.T) {
 		t.Error(a)
 	}
 	uds := r.udsClient() // no token: the peer's user is on the list
-	for i, coding := range []string{"gzip", "zstd", ""} {
+	for i, coding := range []string{"GZIP", "zstd", ""} {
 		b := all[i+1].Bytes()
 		switch coding {
-		case "gzip":
+		case "GZIP":
 			b = gz(b)
 		case "zstd":
 			b = zst(b)
