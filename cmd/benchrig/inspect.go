@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -205,10 +206,11 @@ the ledger holds already is a duplicate there. A counter file of the old writer 
 			if !newWriter {
 				return usagef("adopt: want --new-writer, the only way to adopt a directory")
 			}
-			if kind, err := kindOf(args[0]); err != nil {
+			if _, err := os.Stat(args[0]); err != nil {
 				return err
-			} else if kind != "wal" {
-				return usagef("adopt: %s is a file: want a WAL's directory", args[0])
+			}
+			if kind, err := kindOf(args[0]); err != nil || kind != "wal" {
+				return usagef("adopt: %s: want a WAL's directory", args[0])
 			}
 			old, now, err := wal.Adopt(wal.Options{Dir: args[0]})
 			if errors.Is(err, wal.ErrWALDirUnusable) || now == (canon.ID{}) {

@@ -230,18 +230,29 @@ func TestReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	archive := filepath.Join(dir, "archive")
-	for _, c := range []struct {
+	for i, c := range []struct {
 		args []string
 		want string
 	}{
+		{[]string{"--from", from, "--to", "car:" + archive, "--dry-run"}, "would put 5 slices of 2 streams"},
+		{[]string{"--from", from, "--to", "ledger:" + to, "--dry-run"}, "would put 5 slices of 2 streams"},
 		{[]string{"--from", from, "--to", "car:" + archive}, "put 5 slices of 2 streams"},
+		{[]string{"--from", from, "--to", "car:" + archive, "--dry-run"}, "would put 0 slices of 0 streams; 2 of 2 streams were whole"},
 		{[]string{"--from", from, "--to", "car:" + archive}, "put 0 slices of 0 streams; 2 of 2 streams were whole"},
-		{[]string{"--from", archive, "--to", to}, "put 5 slices of 2 streams"},
+		{[]string{"--from", archive, "--to", "ledger:" + to}, "put 5 slices of 2 streams"},
 		{[]string{"--from", from, "--to", to, "--dry-run"}, "would put 0 slices"},
 	} {
 		if code, out, errs := exec(t, append([]string{"replay"}, c.args...)...); code != exitOK || !strings.Contains(out, c.want) {
 			t.Errorf("replay %v: exit %d, want %q\n%s%s", c.args, code, c.want, out, errs)
 		}
+		for _, path := range []string{archive, to} {
+			if _, err := os.Stat(path); err == nil && c.args[len(c.args)-1] == "--dry-run" && i < 2 {
+				t.Errorf("replay %v made %s", c.args, path)
+			}
+		}
+	}
+	if code, out, errs := exec(t, "verify", archive); code != exitOK || !strings.Contains(out, "CAR archive, 2 streams, 5 slices") || !strings.Contains(out, "every chain holds") {
+		t.Errorf("verify of a directory of CAR files: exit %d\n%s%s", code, out, errs)
 	}
 	wals := filepath.Join(dir, "down")
 	fill(t, wals, downSink{}, 4)

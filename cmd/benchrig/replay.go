@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -31,7 +32,7 @@ func newReplayCommand() *cobra.Command {
 in order. A tip that the source holds under another digest is a conflict: nothing of that stream is put.
 
 The source is a ledger file, a CAR file, a directory of CAR files, or a WAL's directory (what is pending and not yet compacted there). The sink is
-a ledger file, a directory for CAR files (car:DIR), or a ledger at http(s)://…, unix://… or nats://…
+a ledger file (FILE or ledger:FILE), a directory for CAR files (car:DIR), or a ledger at http(s)://…, unix://… or nats://…
 
 Exit codes: 0 the sink holds all of the source; 1 failed to run; 2 wrong usage; 3 a stream could not be mended.`,
 		Example: `  benchrig replay --from archive/ --to http://127.0.0.1:8080 --dry-run
@@ -209,12 +210,21 @@ func openReplaySink(ctx context.Context, to string, dry bool) (replaySink, func(
 	case ok:
 		return nil, nil, usagef("replay: --to: got %q, want http, https, unix or nats before ://%s", scheme, rest)
 	}
-	if dir, ok := strings.CutPrefix(to, "car:"); ok {
+	dir, archive := strings.CutPrefix(to, "car:")
+	if dry && archive {
+		t, err := readTips(dir)
+		return t, func() error { return nil }, err
+	}
+	if archive {
 		a, err := car.Open(car.Options{Dir: dir})
 		if err != nil {
 			return nil, nil, err
 		}
 		return a, a.Close, nil
+	}
+	to = strings.TrimPrefix(to, "ledger:") // as serve's --sink has it
+	if _, err := os.Stat(to); dry && errors.Is(err, fs.ErrNotExist) {
+		return tips{}, func() error { return nil }, nil
 	}
 	l, err := ledger.Open(to, ledger.Options{ReadOnly: dry})
 	if err != nil {

@@ -16,7 +16,7 @@ func newVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify PATH",
 		Short: "Walk every chain of a WAL directory, a ledger file or a CAR file and name the first break",
-		Long: `Verify reads PATH without changing it: a WAL's directory, a ledger file or a CAR archive, whichever it is. It decodes each
+		Long: `Verify reads PATH without changing it: a WAL's directory, a ledger file, a CAR file or a directory of them, whichever it is. It decodes each
 slice strictly, hashes it anew and follows its stream's chain.
 
 Exit codes: 0 whole; 1 could not be read; 2 wrong usage; 3 a chain is broken.`,
@@ -43,7 +43,7 @@ func verify(ctx context.Context, path string, w io.Writer) error {
 	return verifyLedger(ctx, path, w)
 }
 
-// kindOf tells a WAL's directory (wal), a CARv1 file (car) and a bbolt file (ledger) apart.
+// kindOf tells a WAL's directory (wal), a CARv1 file or a directory of them (car), and a bbolt file (ledger) apart.
 func kindOf(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -53,7 +53,10 @@ func kindOf(path string) (string, error) {
 		if names, _ := filepath.Glob(filepath.Join(path, "*.wal*")); len(names) > 0 {
 			return "wal", nil
 		}
-		return "", usagef("%s is a directory without a WAL: want a WAL's directory, a ledger file or a CAR file", path)
+		if len(carFiles(path)) > 0 {
+			return "car", nil
+		}
+		return "", usagef("%s is a directory without a WAL or CAR files: want a WAL's directory, a ledger file, a CAR file or a directory of them", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

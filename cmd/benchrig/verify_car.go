@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/cmd/benchrig/internal/conserve"
@@ -15,23 +16,35 @@ func looksLikeCAR(head []byte) bool { return conserve.LooksLikeCAR(head) }
 func verifyCAR(ctx context.Context, path string, w io.Writer) error {
 	var chains chains
 	slices, size := 0, 0
-	err := conserve.EachCAR(path, func(offset int64, body []byte) error {
-		if err := ctx.Err(); err != nil {
-			return err
+	files := carFiles(path)
+	if files == nil {
+		files = []string{path}
+	}
+	for _, file := range files {
+		err := conserve.EachCAR(file, func(offset int64, body []byte) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			slices++
+			size += len(body)
+			chains.add(fmt.Sprintf("%s: offset %d", file, offset), body)
+			return nil
+		})
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		slices++
-		size += len(body)
-		chains.add(fmt.Sprintf("offset %d", offset), body)
-		return nil
-	})
-	if err != nil && ctx.Err() != nil {
-		return err
+		if err != nil { // damage: what follows in this file can't be found
+			chains.breaks = append(chains.breaks, err.Error())
+		}
 	}
 	fmt.Fprintf(w, "%s: CAR archive, %d streams, %d slices, %d bytes\n", path, len(chains.of), slices, size)
-	if err != nil { // damage: what follows can't be found
-		chains.breaks = append(chains.breaks, err.Error())
-	}
 	return sayBreaks(w, chains.breaks)
+}
+
+// carFiles are the files of a directory's archive, in order; nil where there are none, or path is no directory.
+func carFiles(path string) []string {
+	files, _ := filepath.Glob(filepath.Join(path, "*.car")) // sorted; their numbers have leading zeros
+	return files
 }
 
 // chains follows many streams at once and keeps the first break of each.
@@ -60,6 +73,9 @@ func (c *chains) add(where string, body []byte) {
 	if chain == nil {
 		chain = &canon.Chain{}
 		c.of[name] = chain
+	}
+	if seq, d, ok := chain.Tip(); ok && seq == h.Seq && d == s.Digest() {
+		return // an archive holds a slice twice after a failed sync
 	}
 	if err := chain.Append(s); err != nil {
 		c.broken[name] = true

@@ -196,20 +196,16 @@ func inspect(path string, readOnly bool) (fresh bool, err error) {
 	defer f.Close()
 	// The magic number stands at byte 16 of each of the first two pages; either page may be damaged.
 	const magic = 0xED0CDAED
-	var head [20]byte
 	for _, page := range []int64{0, 4096, 8192, 16384, 65536} {
 		var b [20]byte
 		if _, err := f.ReadAt(b[:], page); err != nil && !errors.Is(err, io.EOF) {
 			return false, fmt.Errorf("accounting/ledger: %w", err)
 		}
-		if page == 0 {
-			head = b
-		}
 		if binary.NativeEndian.Uint32(b[16:]) == magic {
 			return false, nil
 		}
 	}
-	return false, fmt.Errorf("%w: %s: %d bytes beginning with %q", ErrNotLedger, path, info.Size(), head[:min(int64(len(head)), info.Size())])
+	return false, fmt.Errorf("%w: %s: %d bytes without the mark of one", ErrNotLedger, path, info.Size()) // it may be a file of keys: nothing of it is shown
 }
 
 func openBolt(path string, o Options, readOnly bool) (db *bbolt.DB, f *os.File, err error) {

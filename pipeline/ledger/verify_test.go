@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +155,9 @@ func TestOpenRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	is(try(text, ledger.Options{}), ledger.ErrNotLedger)
+	if err := try(text, ledger.Options{}); strings.Contains(err.Error(), "SQLite") {
+		t.Errorf("%v shows what is in the file", err)
+	}
 	is(try(dir, ledger.Options{}), ledger.ErrNotLedger)
 	is(try(filepath.Join(dir, "none"), ledger.Options{ReadOnly: true}), fs.ErrNotExist)
 	is(try(filepath.Join(dir, "no", "dir"), ledger.Options{}), fs.ErrNotExist)
