@@ -12,7 +12,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/pprof/stage"
 )
 
-// flightBounds are in force where --flight-bounds says nothing else: far beyond what a healthy run shows, at the seed's levels or below.
+// flightBounds are in force where --flight-bounds says nothing else: far beyond what a healthy run shows, at the specification's levels or below.
 var flightBounds = map[stage.Stage]time.Duration{
 	stage.Record: 2 * time.Millisecond, // a batch of 64 calls
 	stage.Seal:   250 * time.Millisecond,

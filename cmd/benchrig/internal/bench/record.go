@@ -39,8 +39,8 @@ func keysOf(n int) (keys []accounting.Key, order []uint32) {
 	order = make([]uint32, draws)
 	hot := max(n/5, 1)
 	for i := range order {
-		if order[i] = uint32(r.IntN(hot)); r.IntN(5) == 0 {
-			order[i] = uint32(r.IntN(n))
+		if order[i] = uint32(r.IntN(hot)); n > hot && r.IntN(5) == 0 {
+			order[i] = uint32(hot + r.IntN(n-hot))
 		}
 	}
 	return keys, order

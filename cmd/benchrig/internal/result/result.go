@@ -1,4 +1,4 @@
-// Package result is what a run says: the JSON document (schema 1), the service levels of the seed, the figures that
+// Package result is what a run says: the JSON document (schema 1), the service levels of the specification, the figures that
 // this project sets itself, and the summary for people.
 package result
 
@@ -48,7 +48,7 @@ type Record struct {
 	Count    uint64            `json:"count"`
 	Units    string            `json:"units"`
 	Rejected map[string]uint64 `json:"rejected"` // rows, by the error's text
-	HotNS    float64           `json:"hot_ns"`   // one thread, one key in the cache, before the load, median of 64 rounds: what the seed's target is for
+	HotNS    float64           `json:"hot_ns"`   // one thread, one key in the cache, before the load, median of 64 rounds: what the specification's target is for
 	Latency  Quantiles         `json:"latency_ns"`
 	Lag      Quantiles         `json:"lag_us"`
 }

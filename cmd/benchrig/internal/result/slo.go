@@ -10,7 +10,7 @@ type Figure struct {
 	Note   string  `json:"note,omitempty"` // why it was not judged
 }
 
-// ratedRows is the rate for which the seed states its CPU target.
+// ratedRows is the rate for which the specification states its CPU target.
 const ratedRows = 50_000
 
 // level is a service level: what it reads and its target by profile.

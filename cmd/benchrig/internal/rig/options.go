@@ -106,7 +106,7 @@ func names(dash string) (out []string) {
 
 func underscored(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-// FromJSON reads a configuration file like the seed's: {"workload":"W2","rate":100000,"tenants":1000,"mins":10}.
+// FromJSON reads a configuration file like the specification's: {"workload":"W2","rate":100000,"tenants":1000,"mins":10}.
 // name, where not "", is the workload asked for on the command line, which the file must not contradict.
 func FromJSON(doc []byte, name string) (*Settings, error) {
 	dec := json.NewDecoder(bytes.NewReader(doc))

@@ -160,7 +160,7 @@ func TestFromJSON(t *testing.T) {
 		err = s.Finish()
 	}
 	if err != nil || s.Spec.Name != "w2" || s.Duration.Minutes() != 10 || s.Spec.Total() != 300_000 {
-		t.Errorf("the seed's example: %v, %+v", err, s)
+		t.Errorf("the specification's example: %v, %+v", err, s)
 	}
 	for doc, want := range map[string]string{
 		`[]`: "JSON object", `{}`: "workload", `{"workload":"w1"} {}`: "after it", `{"workload":"w1","rate":{}}`: "rate", `{"workload":"w1","fsync_jitter":1}`: "A-B",

@@ -197,7 +197,7 @@ func (s *session) warm() error {
 // hot counts hotCalls units on the first key in hotRounds rounds.
 const hotCalls, hotRounds = 1 << 18, 64
 
-// hot times Record as the seed's target has it: one thread, one key, everything in the cache. The median of the rounds is what a call takes;
+// hot times Record as the specification's target has it: one thread, one key, everything in the cache. The median of the rounds is what a call takes;
 // their mean would be what else the machine did: a round is 30 µs, one loss of the processor some milliseconds.
 func (s *session) hot() error {
 	key := workload.NewGenerator(s.set.Spec, 0, 1).Key(0)

@@ -1,4 +1,4 @@
-// Package workload makes the load: the seed's workloads W1 to W4 as deterministic streams of increments, and the
+// Package workload makes the load: the specification's workloads W1 to W4 as deterministic streams of increments, and the
 // generator's own totals per key, against which conservation is proved.
 //
 // A workload has Streams() = tenants × dimensions streams of Keys keys each; key number i belongs to stream i / Keys.

@@ -45,7 +45,7 @@ func (s Spec) Extra() (names []string) {
 // Names are all names of dimensions, by number.
 func (s Spec) Names() []string { return slices.Concat(builtin, s.Extra()) }
 
-// ByName returns a workload of the seed, with its defaults; the name's case does not matter.
+// ByName returns a workload of the specification, with its defaults; the name's case does not matter.
 func ByName(name string) (Spec, error) {
 	s := Spec{Name: strings.ToLower(name), Dims: builtin, Window: time.Second, Run: 10 * time.Second, Seed: 1}
 	switch s.Name {
