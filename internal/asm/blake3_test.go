@@ -246,34 +246,30 @@ func TestNoAllocation(t *testing.T) {
 }
 
 // TestMovingStacks hashes local arrays on fresh goroutines, so deep in their stacks that these grow, and so move, at any call of the driver: also
-// where the kernel's argument is ready and names what lies on the stack.
+// where the kernel's argument is ready and names what lies on the stack. The longer array takes more than one pass of any kernel. See also
+// TestStacksOfBefore.
 func TestMovingStacks(t *testing.T) {
-	var want cv
-	{
-		var local [3000]byte
-		local[2999] = 7
-		want = blake3.Sum256(local[:])
-	}
+	type short = [3000]byte
+	type long = [33*chunkLen + 1]byte
+	wantShort, wantLong := blake3.Sum256((&short{7})[:]), blake3.Sum256((&long{7})[:])
 	eachVariant(t, func(t *testing.T, v Variant) {
 		var wg sync.WaitGroup
 		for depth := range 300 {
 			wg.Go(func() {
 				below(depth, func() {
-					var local [3000]byte
-					local[2999] = 7
-					if sumPath(v.Path, local[:]) != want {
+					local := long{7}
+					if sumPath(v.Path, local[:]) != wantLong {
 						t.Errorf("%d deep: wrong digest of a local array", depth)
 					}
 				})
 			})
 			wg.Go(func() {
 				below(depth, func() {
-					var local [3000]byte
-					local[2999] = 7
+					local := short{7}
 					var dst [3]cv
 					msgs := [3][]byte{local[:], local[:], local[:]}
 					manyPath(v.Path, dst[:], msgs[:])
-					if dst != [3]cv{want, want, want} {
+					if dst != [3]cv{wantShort, wantShort, wantShort} {
 						t.Errorf("%d deep: wrong digests of local arrays", depth)
 					}
 				})
