@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -95,8 +96,8 @@ func newConfigValidateCommand() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := config.Load(args[0], os.Environ(), nil)
-			if err == nil {
-				err = c.Check()
+			if c != nil {
+				err = errors.Join(err, c.Check())
 			}
 			if err != nil {
 				return configError(err)

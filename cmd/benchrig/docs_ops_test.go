@@ -42,10 +42,10 @@ func TestConfigDoc(t *testing.T) {
 	b.WriteString(`# Configuration of benchrig serve
 
 A key is taken from, in this order: a flag (` + "`--addr`" + ` and its like, or ` + "`--set key=value`" + `), the environment (` + "`RON_ACC_`" + ` and the key in capitals, ` + "`_`" + ` for its dots),
-the TOML file of ` + "`--config`" + `, the default. An unknown key is an error in all of them, and every fault is named at once. Sizes and durations carry
-units: ` + "`512MiB`, `300s`" + `. ` + "`RON_ACC_CPU`" + ` and ` + "`RON_ACC_REQUIRE`" + ` choose the CPU path (` + "`benchrig cpu`" + `) and are no keys. A reload is a SIGHUP, obeyed at most once a
-minute; where a key that is not reloadable has changed all of it is refused. The files behind serve.token_keys, serve.tls_cert, serve.tls_key and
-serve.client_ca are read again at each reload.
+the TOML file of ` + "`--config`" + `, the default. ` + "`benchrig config print > serve.toml`" + ` writes a file to begin with, ` + "`benchrig config validate serve.toml`" + ` judges one. An
+unknown key is an error in all of them, and every fault is named at once. Sizes and durations carry units: ` + "`512MiB`, `300s`" + `. ` + "`RON_ACC_CPU`" + ` and
+` + "`RON_ACC_REQUIRE`" + ` choose the CPU path (` + "`benchrig cpu`" + `) and are no keys. A reload is a SIGHUP, obeyed at most once a minute; where a key that is not reloadable
+has changed all of it is refused. The files behind serve.token_keys, serve.tls_cert, serve.tls_key and serve.client_ca are read again at each reload.
 
 This table is written by ` + "`go test ./cmd/benchrig -run ConfigDoc -update`" + `.
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -47,8 +48,8 @@ certificates again, at most once a minute; SIGINT and SIGTERM end it in order.`,
 			}
 			load := func() (*config.Config, []config.Value, error) {
 				c, values, err := config.Load(file, os.Environ(), set)
-				if err == nil {
-					err = c.CheckServe()
+				if c != nil {
+					err = errors.Join(err, c.CheckServe())
 				}
 				return c, values, err
 			}

@@ -240,7 +240,10 @@ func slicePathOf(s export.Stream, seq uint64) string {
 	return "/slices/" + s.Writer.String() + "/" + s.Tenant.String() + "/" + url.PathEscape(s.Dimension) + "/" + strconv.FormatUint(seq, 10)
 }
 
-var errForm = errors.New("not in its canonical form")
+var (
+	errForm   = errors.New("not in its canonical form")
+	errNumber = errors.New("want a decimal number below 2^64, without leading zeros")
+)
 
 func canonicalID(s string) (canon.ID, error) {
 	id, err := canon.ParseID(s)
@@ -252,10 +255,10 @@ func canonicalID(s string) (canon.ID, error) {
 
 func parseU64(s string) (uint64, error) {
 	v, err := strconv.ParseUint(s, 10, 64)
-	if err == nil && strconv.FormatUint(v, 10) != s {
-		err = errForm
+	if err != nil || strconv.FormatUint(v, 10) != s {
+		return 0, errNumber
 	}
-	return v, err
+	return v, nil
 }
 
 // problemOf is how an error of the ledger is answered.

@@ -51,6 +51,9 @@ func parseQuery(raw string, sums bool) (q Query, err error) {
 		case name == "group":
 			q.Group, err = ParseGroup(v[0])
 		}
+		if errors.Is(err, ErrBadQuery) {
+			return q, err
+		}
 		if err != nil {
 			return q, fmt.Errorf("%w: %s=%.80q: %w", ErrBadQuery, name, v[0], err)
 		}

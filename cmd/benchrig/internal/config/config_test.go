@@ -74,6 +74,9 @@ func TestEveryFaultIsNamed(t *testing.T) {
 	if _, _, err := Load("missing.toml", nil, nil); err == nil {
 		t.Error("a missing file is accepted")
 	}
+	if c, _, err := Load("", nil, []string{"window=soon", "shards=3"}); err == nil || c == nil || c.Check() == nil || strings.Contains(c.Check().Error(), "Window") {
+		t.Errorf("what could be read is not judged: %+v, %v", c, err)
+	}
 	c, _, err := Load("", nil, []string{"profile=macronode", "window=7s", "shards=3"})
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ type Key struct {
 var Keys = []Key{
 	{"profile", "micronode", "micronode (RAM only) or macronode (with a WAL): sets the defaults of the rest", false, choice(func(c *Config, i int) { c.Options.Profile = accounting.Profile(i) }, "micronode", "macronode")},
 	{"sink", "", "where slices go: ledger:FILE, http(s)://…, unix://…, nats://…, or memory (which forgets them: for trials)", false, func(c *Config, v string) error { c.Sink = v; return nil }},
-	{"window", "300s", "length of a window: whole seconds, 60s to 1h, a divisor of the period", false, duration(func(c *Config) *time.Duration { return &c.Options.Window })},
+	{"window", "300s", "length of a window: whole seconds, 60s to 1h, a divisor of the period; the same as long as a WAL's directory is used", false, duration(func(c *Config) *time.Duration { return &c.Options.Window })},
 	{"allow_short_window", "false", "allow windows from 1s", false, boolean(func(c *Config) *bool { return &c.Options.AllowShortWindow })},
 	{"period_boundary", "day", "no slice crosses one: day, hour or month (UTC)", false, choice(func(c *Config, i int) { c.Options.PeriodBoundary = accounting.Period(i) }, "day", "hour", "month")},
 	{"capacity_rows", "200000", "keys that can be counted at a time", false, integer(func(c *Config) *int { return &c.Options.CapacityRows })},

@@ -29,8 +29,8 @@ func EnvName(key string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-// Load reads path ("" for none), environ (as os.Environ has it) and set (key=value each). The error joins every fault.
-// The values are in the order of Keys.
+// Load reads path ("" for none), environ (as os.Environ has it) and set (key=value each). The error joins every fault; beside it the Config has the
+// keys that could be read, and is nil where the file could not. The values are in the order of Keys.
 func Load(path string, environ, set []string) (*Config, []Value, error) {
 	var faults []error
 	values := map[string]Value{}
@@ -66,6 +66,7 @@ func Load(path string, environ, set []string) (*Config, []Value, error) {
 		out = append(out, v)
 		if err := k.set(c, v.Text); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %s: got %q, %w", v.Origin, k.Name, v.Text, err))
+			_ = k.set(c, k.Default) // so that the others can be judged
 		}
 	}
 	if c.WAL.Dir != "" {
