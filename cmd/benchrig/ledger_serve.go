@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,13 +53,21 @@ func serveLedger(ctx context.Context, file string, o ledger.ServerOptions, ready
 	if err != nil {
 		return err
 	}
-	switch {
-	case s.Addr() != nil && o.UDS != "":
-		ready(fmt.Sprintf("http://%v and unix://%s", s.Addr(), o.UDS))
-	case o.UDS != "":
-		ready("unix://" + o.UDS)
-	default:
-		ready(fmt.Sprintf("http://%v", s.Addr()))
+	var on []string
+	if s.Addr() != nil {
+		on = append(on, "http://"+s.Addr().String())
 	}
+	if o.UDS != "" {
+		on = append(on, socketAddress(o.UDS))
+	}
+	ready(strings.Join(on, " and "))
 	return s.Serve(ctx)
+}
+
+// socketAddress is what --sink wants for a Unix socket: an absolute path.
+func socketAddress(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return "unix://" + path
 }

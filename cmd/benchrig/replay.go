@@ -201,7 +201,7 @@ func openReplaySink(ctx context.Context, to string, dry bool) (replaySink, func(
 			return nil, nil, err
 		}
 		return c, c.Close, nil
-	case ok && scheme == "nats":
+	case ok && (scheme == "nats" || scheme == "tls"):
 		e, err := jetstream.ConnectURL(ctx, to, jetstream.Options{MaxSliceBytes: mostSliceNATS})
 		if err != nil {
 			return nil, nil, err

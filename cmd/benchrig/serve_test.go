@@ -24,6 +24,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/adapter"
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/exporttest"
+	"github.com/ron-accounting/ron-accounting/pipeline/export/httpledger"
 	"github.com/ron-accounting/ron-accounting/pipeline/ledger"
 )
 
@@ -324,4 +325,16 @@ func TestKilledAdapter(t *testing.T) {
 		t.Error("nothing was accepted")
 	}
 	t.Logf("%d accepted slices, 3 kills", n)
+}
+
+// What a server prints of its socket can be given to --sink as it stands.
+func TestSocketAddress(t *testing.T) {
+	for _, path := range []string{"s.sock", "./a/../s.sock", "/run/s.sock"} {
+		c, err := httpledger.New(socketAddress(path), httpledger.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		_ = c.Close()
+	}
 }

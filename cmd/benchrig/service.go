@@ -159,7 +159,7 @@ func where(srv *adapter.Server, v *config.Serve) string {
 		all = append(all, scheme+srv.Addr().String())
 	}
 	if v.UDS != "" {
-		all = append(all, "unix://"+v.UDS)
+		all = append(all, socketAddress(v.UDS))
 	}
 	out := "adapter on " + strings.Join(all, " and ")
 	if srv.MetricsAddr() != nil {
@@ -236,7 +236,7 @@ func openExporter(ctx context.Context, address string) (export.Exporter, func() 
 			return nil, nil, err
 		}
 		return l, l.Close, nil
-	case "nats":
+	case "nats", "tls":
 		e, err := jetstream.ConnectURL(ctx, address, jetstream.Options{MaxSliceBytes: mostSliceNATS, Later: true})
 		if err != nil {
 			return nil, nil, err
