@@ -279,5 +279,14 @@ func (p *Pipeline) drainError(after time.Duration) *DrainError {
 			}
 		}
 	}
+	if len(p.routers) == 0 { // with New they wait for SealNow
+		p.sealMu.Lock()
+		defer p.sealMu.Unlock()
+		of := map[*stream]bool{}
+		for _, q := range p.backlog {
+			of[q.stream] = true
+		}
+		e.Streams = len(of)
+	}
 	return e
 }

@@ -67,7 +67,7 @@ func TestFlushWithNew(t *testing.T) {
 		pending := func(err error, want uint64) {
 			t.Helper()
 			var e *DrainError
-			if !errors.As(err, &e) || e.Units["bytes"] != want || e.Durable != (w != nil) {
+			if !errors.As(err, &e) || e.Units["bytes"] != want || e.Streams != 1 || e.Durable != (w != nil) {
 				t.Fatalf("%s: %v, want %d bytes pending", name, err, want)
 			}
 		}
