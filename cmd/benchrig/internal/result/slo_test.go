@@ -25,7 +25,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Where nothing but the first window was sealed there is no figure, and so no mark.
+// Where nothing but the first burst was sealed there is no figure, and so no mark.
 func TestNoSteadySeal(t *testing.T) {
 	r := &Result{Profile: "micronode", Conservation: Conservation{Lost: "0", Double: "0"}}
 	if r.Judge(false); r.level("seal_p99_us").Note == "" || !r.Pass {

@@ -41,7 +41,7 @@ func (r *Result) Summary(w io.Writer, s Style) {
 		num(r.Record.Latency.Mean), num(r.Record.Latency.P99), num(r.Record.HotNS), num(r.Record.Lag.P99))
 	p("  sealed     %d slices, %s rows, %s; %s µs of CPU time a slice at p99", r.Seal.Slices, Count(float64(r.Seal.Rows)), Bytes(r.Seal.Bytes), num(r.Seal.PerSlice.P99))
 	if r.Seal.First > 0 {
-		p("             a slice of the first window, whose keys were new, took %s µs", num(r.Seal.First))
+		p("             a slice of the first burst, whose keys were new, took %s µs", num(r.Seal.First))
 	}
 	p("  exported   %d acked, %d duplicates, %d failed, %d retries; ack after %s ms at p50, %s at p99", r.Export.OK, r.Export.Dup, r.Export.Fail, sum(r.Export.Retries), num(r.Export.Latency.P50), num(r.Export.Latency.P99))
 	if r.WAL.Enabled {
