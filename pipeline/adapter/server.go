@@ -104,13 +104,16 @@ func (o *ServerOptions) setDefaults() {
 	}
 }
 
-// heard makes sure that a client can take its answer: what it still sends is read, and the write timeout begins when the answer is there. (net/http
-// begins it with the request's head, so that who sends slowly would have less.)
+// heard makes sure that a client can take its answer: what it still sends is read, and the write timeout begins anew where much of it is gone by then.
+// (net/http begins it with the request's head, so that who sends slowly would have less.)
 func (s *Server) heard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start, write := time.Now(), s.o.Timeouts.Write
 		h.ServeHTTP(w, r)
 		problem.Drain(r)
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.Timeouts.Write)) // the connection may be gone
+		if time.Since(start) > write/4 {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(write)) // the connection may be gone
+		}
 	})
 }
 
