@@ -1,9 +1,11 @@
 package pipeline
 
 import (
-	"encoding/binary"
+	"math"
+	"math/bits"
 
 	"github.com/ron-accounting/ron-accounting/shardmap"
+	"github.com/ron-accounting/ron-accounting/shardmap/table"
 )
 
 // How the shard map's new rows come into their streams' orders: in the background while a window runs, so that its seal finds them there, and what
@@ -23,6 +25,8 @@ type adopter struct {
 	place   []uint32 // their numbers, by stream, in the order of dirty
 	count   []uint32 // by stream: its rows in the batch; then where in place the next one goes; zero between batches
 	dirty   []uint32 // streams with new rows
+	one     bool     // all rows are of one stream; then spread is theirs
+	spread  spread
 	order   orderer
 	probe   shardmap.WideKey // a key in use
 }
@@ -54,30 +58,27 @@ func (p *Pipeline) adoptAhead() {
 func (p *Pipeline) adoptBatch(streams []*stream) (left int) {
 	a := &p.s.adopter
 	most := max(leastBatch, a.adopted/4)
-	left = p.read(most, len(streams))
+	left = p.read(most)
 	if len(a.rows) == 0 {
 		return left
 	}
-	// Count to place: counts become offsets, offsets become ends.
-	at := uint32(0)
-	for _, id := range a.dirty {
-		n := a.count[id]
-		a.count[id] = at
-		at += n
-	}
 	place := a.place[:len(a.rows)]
-	for i := range a.rows {
-		next := &a.count[a.rows[i].stream]
-		place[*next] = uint32(i)
-		*next++
-	}
-	from := uint32(0)
-	for _, id := range a.dirty {
-		to := a.count[id]
-		a.count[id] = 0
-		a.order.sort(a.rows, place[from:to])
-		streams[id].merge(a.rows, place[from:to])
-		from = to
+	if a.one {
+		for i := range place {
+			place[i] = uint32(i)
+		}
+		a.order.sortSpread(a.rows, place, a.spread)
+		streams[a.rows[0].stream].merge(a.rows, place)
+	} else {
+		a.group(place, len(streams))
+		from := uint32(0)
+		for _, id := range a.dirty {
+			to := a.count[id]
+			a.count[id] = 0
+			a.order.sort(a.rows, place[from:to])
+			streams[id].merge(a.rows, place[from:to])
+			from = to
+		}
 	}
 	a.adopted += len(a.rows)
 	a.rows, a.dirty = a.rows[:0], a.dirty[:0]
@@ -87,30 +88,66 @@ func (p *Pipeline) adoptBatch(streams []*stream) (left int) {
 	return left
 }
 
-// read reads the keys of at most most new rows, and counts them by stream.
-func (p *Pipeline) read(most, streams int) (left int) {
-	a := &p.s.adopter
+// group sets place to the rows' numbers, by stream, and count to where each stream's end.
+func (a *adopter) group(place []uint32, streams int) {
 	if len(a.count) < streams {
 		a.count = append(a.count, make([]uint32, streams-len(a.count))...)
 	}
+	for i := range a.rows {
+		id := a.rows[i].stream
+		if a.count[id]++; a.count[id] == 1 {
+			a.dirty = append(a.dirty, id)
+		}
+	}
+	at := uint32(0)
+	for _, id := range a.dirty {
+		n := a.count[id]
+		a.count[id] = at
+		at += n
+	}
+	for i := range a.rows {
+		next := &a.count[a.rows[i].stream]
+		place[*next] = uint32(i)
+		*next++
+	}
+}
+
+// read reads the keys of at most most new rows, and what they have in common.
+func (p *Pipeline) read(most int) (left int) {
+	a := &p.s.adopter
 	if need := min(most, p.m.News()); cap(a.rows) < need {
 		a.rows = make([]newRow, max(need, min(2*cap(a.rows), keptBatch)))
 		a.place = make([]uint32, len(a.rows))
 	}
 	rows, n := a.rows[:cap(a.rows)], 0
-	left = p.m.NewRows(most, func(row, id uint32, k *shardmap.WideKey) {
-		r := &rows[n] // field by field: a literal would be copied, and the copy wait for what was just stored
-		n++
-		r.hi, r.lo = binary.BigEndian.Uint64(k.Subject[:]), binary.BigEndian.Uint64(k.Subject[8:])
-		r.ns, r.row, r.stream = k.Namespace, row, id
-		if a.count[id]++; a.count[id] == 1 {
-			a.dirty = append(a.dirty, id)
+	b, left := p.m.NewBatch(most)
+	if b.Len() > 0 {
+		_, _, k := b.At(0)
+		a.probe = shardmap.UnpackWide(&table.Packed{k[0], k[1], k[2], k[3], k[4]})
+	}
+	var s spread
+	s.least = math.MaxUint32
+	var hi, lo uint64
+	var first, others uint32 // streams
+	for ; b.Len() > 0; b, left = p.m.NewBatch(most - n) {
+		part := rows[n:][:b.Len()]
+		if n == 0 {
+			_, id, k := b.At(0)
+			first, hi, lo = id, bits.ReverseBytes64(k[2]), bits.ReverseBytes64(k[3])
 		}
-		if n == 1 {
-			a.probe = *k
+		n += len(part)
+		for i := range part {
+			row, id, k := b.At(i)
+			r := &part[i] // field by field: a literal would be copied, and the copy wait for what was just stored
+			r.hi, r.lo, r.ns = bits.ReverseBytes64(k[2]), bits.ReverseBytes64(k[3]), uint32(k[4])
+			r.row, r.stream = row, id
+			s.least, s.most = min(s.least, r.ns), max(s.most, r.ns)
+			s.hi |= r.hi ^ hi
+			s.lo |= r.lo ^ lo
+			others |= id ^ first
 		}
-	})
-	a.rows = rows[:n]
+	}
+	a.rows, a.spread, a.one = rows[:n], s, others == 0
 	return left
 }
 

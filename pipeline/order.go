@@ -57,6 +57,15 @@ func (o *orderer) sort(rows []newRow, place []uint32) {
 	o.pass(rows, place, spreadOf(rows, place), 0)
 }
 
+// sortSpread is sort for rows whose spread is known.
+func (o *orderer) sortSpread(rows []newRow, place []uint32, s spread) {
+	if len(place) <= fewRows {
+		insertRows(rows, place)
+		return
+	}
+	o.pass(rows, place, s, 0)
+}
+
 func (o *orderer) pass(rows []newRow, place []uint32, s spread, depth int) {
 	n := len(place)
 	o.grow(n)

@@ -44,6 +44,15 @@ func (s *stream) merge(rows []newRow, place []uint32) {
 	i := len(s.keys) // rows of the old order not yet moved
 	s.keys = extend(s.keys, len(place))
 	s.rows = extend(s.rows, len(place))
+	if i == 0 {
+		keys, numbers := s.keys[:len(place)], s.rows[:len(place)]
+		for j, x := range place {
+			r := &rows[x]
+			r.put(&keys[j])
+			numbers[j] = r.row
+		}
+		return
+	}
 	var k canon.RowKey
 	for j := len(place) - 1; j >= 0; j-- {
 		r := &rows[place[j]]

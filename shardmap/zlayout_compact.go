@@ -212,6 +212,28 @@ func (m *Compact) Counter(k *CompactKey, stream uint32) (*CompactCounter, table.
 	return m.Bind(&p, h, q, stream)
 }
 
+// CompactBatch is some rows that a Scan or a Notice covers. Valid until the next Sweep, for the sealer.
+type CompactBatch struct {
+	g      *table.Gen
+	places []uint32
+}
+
+// NewBatch is NewRows for who reads a few words of a key: it returns at most most rows, or no more than are fetched together, and how many are left.
+func (m *Compact) NewBatch(most int) (b CompactBatch, left int) {
+	b.g, b.places, left = m.TakeNew(most)
+	return b, left
+}
+
+// Len returns how many rows there are.
+func (b *CompactBatch) Len() int { return len(b.places) }
+
+// At returns row i, its stream, and the words of its key as Packed has them. They are the map's own: read only.
+func (b *CompactBatch) At(i int) (row, stream uint32, k *[2 + 1]uint64) {
+	row = b.places[i] - 1
+	s := table.Slot[compactSlot](b.g, row)
+	return row, uint32(s[2] >> 40 & (1<<24 - 1)), (*[2 + 1]uint64)(s[:])
+}
+
 // NewRows tells of at most most rows that the last Scan or Notice covers and that no earlier call told of, and returns how many
 // are left. k is valid during the call. The sealer calls it.
 func (m *Compact) NewRows(most int, fn func(row, stream uint32, k *CompactKey)) (left int) {

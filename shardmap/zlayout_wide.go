@@ -223,6 +223,28 @@ func (m *Wide) Counter(k *WideKey, stream uint32) (*WideCounter, table.Status) {
 	return m.Bind(&p, h, q, stream)
 }
 
+// WideBatch is some rows that a Scan or a Notice covers. Valid until the next Sweep, for the sealer.
+type WideBatch struct {
+	g      *table.Gen
+	places []uint32
+}
+
+// NewBatch is NewRows for who reads a few words of a key: it returns at most most rows, or no more than are fetched together, and how many are left.
+func (m *Wide) NewBatch(most int) (b WideBatch, left int) {
+	b.g, b.places, left = m.TakeNew(most)
+	return b, left
+}
+
+// Len returns how many rows there are.
+func (b *WideBatch) Len() int { return len(b.places) }
+
+// At returns row i, its stream, and the words of its key as Packed has them. They are the map's own: read only.
+func (b *WideBatch) At(i int) (row, stream uint32, k *[4 + 1]uint64) {
+	row = b.places[i] - 1
+	s := table.Slot[wideSlot](b.g, row)
+	return row, uint32(s[5] >> 0 & (1<<32 - 1)), (*[4 + 1]uint64)(s[:])
+}
+
 // NewRows tells of at most most rows that the last Scan or Notice covers and that no earlier call told of, and returns how many
 // are left. k is valid during the call. The sealer calls it.
 func (m *Wide) NewRows(most int, fn func(row, stream uint32, k *WideKey)) (left int) {

@@ -31,13 +31,16 @@ func (c *Core) drain() {
 	s.take(to)
 }
 
+// cachedSlots is the size of the slots, in bytes, up to which their order does not matter.
+const cachedSlots = 1 << 21
+
 // take takes over the places of the log up to to, all of which are written. It puts the rows in the order in which they lie in memory, where they are
 // dense enough for their neighbours to be worth it: a processor fetches ahead of who reads upwards, and new rows' keys are cold.
 func (s *sealer) take(to uint32) {
 	places := s.cur.log[s.drained:to]
 	s.drained = to
 	now := uint16(s.sweeps)
-	if len(places) < len(s.batch) {
+	if len(places) < len(s.batch) || int(s.cur.n)*s.cur.words*8 <= cachedSlots {
 		for _, p := range places {
 			row := p - 1
 			s.present[row/64] |= 1 << (row % 64)
