@@ -23,24 +23,24 @@ Exit codes: 0 whole; 1 could not be read; 2 wrong usage; 3 a chain is broken.`,
 		Example: `  benchrig verify ledger.db`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return verify(cmd.Context(), args[0], cmd.OutOrStdout())
+			return verify(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 }
 
-// verify finds out what path is and walks it.
-func verify(ctx context.Context, path string, w io.Writer) error {
+// verify finds out what path is and walks it. Where that takes long errs hears how far it is.
+func verify(ctx context.Context, path string, w, errs io.Writer) error {
 	kind, err := kindOf(path)
 	if err != nil {
 		return err
 	}
 	switch kind {
 	case "car":
-		return verifyCAR(ctx, path, w)
+		return verifyCAR(ctx, path, w, newProgress(errs))
 	case "wal":
 		return verifyWAL(path, w)
 	}
-	return verifyLedger(ctx, path, w)
+	return verifyLedger(ctx, path, w, newProgress(errs))
 }
 
 // kindOf tells a WAL's directory (wal), a CARv1 file or a directory of them (car), and a bbolt file (ledger) apart.
@@ -74,8 +74,8 @@ func kindOf(path string) (string, error) {
 	return "ledger", nil // whose own check says what else it may be
 }
 
-func verifyLedger(ctx context.Context, path string, w io.Writer) error {
-	r, err := ledger.Verify(ctx, path)
+func verifyLedger(ctx context.Context, path string, w io.Writer, p *progress) error {
+	r, err := ledger.VerifyTelling(ctx, path, p.tell)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/ron-accounting/ron-accounting/canon"
@@ -13,7 +14,7 @@ import (
 func looksLikeCAR(head []byte) bool { return conserve.LooksLikeCAR(head) }
 
 // verifyCAR decodes every slice of an archive strictly and walks the chains, which may begin anywhere in them.
-func verifyCAR(ctx context.Context, path string, w io.Writer) error {
+func verifyCAR(ctx context.Context, path string, w io.Writer, p *progress) error {
 	var chains chains
 	slices, size := 0, 0
 	files := carFiles(path)
@@ -21,12 +22,17 @@ func verifyCAR(ctx context.Context, path string, w io.Writer) error {
 		files = []string{path}
 	}
 	for _, file := range files {
+		of := uint64(0)
+		if info, err := os.Stat(file); err == nil {
+			of = uint64(info.Size())
+		}
 		err := conserve.EachCAR(file, func(offset int64, body []byte) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			slices++
 			size += len(body)
+			p.tell(uint64(offset), of)
 			chains.add(fmt.Sprintf("%s: offset %d", file, offset), body)
 			return nil
 		})

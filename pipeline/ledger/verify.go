@@ -41,12 +41,17 @@ type Report struct {
 // anew, applies the chain's rules, and compares records, pointers, tips, gaps and totals with what the slices say. A
 // change of any one byte of a stored slice is found and named. The error is that of Open, or the context's.
 func Verify(ctx context.Context, path string) (*Report, error) {
+	return VerifyTelling(ctx, path, func(uint64, uint64) {})
+}
+
+// VerifyTelling is Verify that says how far it is, in chunks of the log, often.
+func VerifyTelling(ctx context.Context, path string, progress func(done, of uint64)) (*Report, error) {
 	l, err := Open(path, Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
 	v := verifier{l: l, names: make(map[uint64]export.Stream), chains: make(map[uint64]*tip), broken: make(map[export.Stream]bool), bad: make(map[uint64]bool)}
-	err = v.run(ctx)
+	err = v.run(ctx, progress)
 	if cerr := l.Close(); err == nil {
 		err = cerr
 	}
@@ -66,7 +71,7 @@ type verifier struct {
 	bad    map[uint64]bool // stream numbers that are not followed any more
 }
 
-func (v *verifier) run(ctx context.Context) error {
+func (v *verifier) run(ctx context.Context, progress func(done, of uint64)) error {
 	v.gaps = make(map[uint64][]canon.Gap)
 	v.guarded("streams", v.readNames)
 	for n := uint64(1); n <= v.l.st.chunks; n++ {
@@ -76,6 +81,7 @@ func (v *verifier) run(ctx context.Context) error {
 		if err := v.l.view(func(tx *bbolt.Tx) error { return v.chunk(tx, n) }); err != nil {
 			v.found(export.Stream{}, 0, place{chunk: n}, "%v", err)
 		}
+		progress(n, v.l.st.chunks)
 	}
 	v.guarded("log", func(tx *bbolt.Tx) error {
 		if k, _ := tx.Bucket(bucketLog).Cursor().Last(); k != nil && (len(k) != 8 || be.Uint64(k) != v.l.st.chunks) {
