@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	osexec "os/exec"
@@ -336,5 +337,35 @@ func TestSocketAddress(t *testing.T) {
 			continue
 		}
 		_ = c.Close()
+	}
+}
+
+// The timeouts of the configuration are the server's: who sends half a request is cut off after serve.read_timeout, an idle connection after serve.idle_timeout.
+func TestServeTimeouts(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var out, logs output
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, []string{"serve", "--sink", "memory", "--addr", "127.0.0.1:0", "--metrics-addr", "", "--insecure", "--set", "capacity_rows=100",
+			"--set", "serve.read_timeout=100ms", "--set", "serve.write_timeout=100ms", "--set", "serve.idle_timeout=150ms"}, &out, &logs)
+	}()
+	addr := strings.TrimPrefix(waitFor(t, &out, onAddr), "http://")
+	for _, sent := range []string{"GET /healthz HTTP/1.1\r\nHost:", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, sent); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(4 * time.Second)) // before the default of 5 s
+		if b, err := io.ReadAll(conn); err != nil || strings.Contains(string(b), "200 OK") != strings.HasSuffix(sent, "\r\n\r\n") {
+			t.Errorf("%q: got %q, %v, want the connection's end", sent, b, err)
+		}
+	}
+	cancel()
+	if code := <-done; code != 0 {
+		t.Errorf("exit %d\n%s", code, &logs)
 	}
 }
