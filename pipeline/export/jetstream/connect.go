@@ -45,8 +45,8 @@ type Options struct {
 	Duplicates    time.Duration // the broker's duplicate window of new streams; 2 min. Nothing depends on it
 	MaxStreams    int           // chains whose tips are remembered; 262144
 	NATS          []nats.Option // credentials, TLS, name …
-	// Later lets Connect return although no server answers, so that a service can start, and count, while its broker is away. The checks
-	// are made when one answers; until then every call fails with *export.RemoteError, and the pipeline is not ready.
+	// Later lets Connect return although no server answers, or none can be asked for its streams yet, so that a service can start, and count, while
+	// its broker is away. The checks are made when one answers; until then every call fails with *export.RemoteError, and the pipeline is not ready.
 	Later bool
 }
 
@@ -107,6 +107,9 @@ func Connect(ctx context.Context, url string, o Options) (*Exporter, error) {
 		c, cancel := context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 		err = e.greet(c)
+		if o.Later && !errors.Is(err, ErrUnsafeStream) && !errors.Is(err, ErrMaxPayload) {
+			err = nil // a cluster without a leader, say: it is asked again
+		}
 	}
 	if err != nil {
 		nc.Close()

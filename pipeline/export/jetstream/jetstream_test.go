@@ -298,6 +298,14 @@ func TestRefusesUnsafeBrokers(t *testing.T) {
 	if _, err := jetstream.Connect(context.Background(), without.ClientURL(), jetstream.Options{Timeout: time.Second}); err == nil {
 		t.Error("connected to a server without JetStream")
 	}
+	later, err := jetstream.Connect(context.Background(), without.ClientURL(), jetstream.Options{Timeout: time.Second, Later: true})
+	if err != nil {
+		t.Fatalf("a server whose JetStream may come later: %v", err)
+	}
+	defer later.Close()
+	if _, _, _, err := later.Tip(context.Background(), exporttest.Stream("later", 0)); err == nil {
+		t.Error("a tip without JetStream")
+	}
 }
 
 // TestBrokerComesLater: a service may start before its broker. Nothing is put until the broker was found safe.
