@@ -48,7 +48,7 @@ func Listen(a *Adapter, gather prometheus.Gatherer, o ServerOptions) (_ *Server,
 			s.Close()
 		}
 	}()
-	s.main = s.server(s.heard(a))
+	s.main = s.server(problem.Heard(a, o.Timeouts.Write))
 	if o.Addr != "" {
 		if err := a.loopbackOnly(o.Addr); err != nil {
 			return nil, err
@@ -102,19 +102,6 @@ func (o *ServerOptions) setDefaults() {
 	if o.MaxConns <= 0 {
 		o.MaxConns = 4096
 	}
-}
-
-// heard makes sure that a client can take its answer: what it still sends is read, and the write timeout begins anew where much of it is gone by then.
-// (net/http begins it with the request's head, so that who sends slowly would have less.)
-func (s *Server) heard(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start, write := time.Now(), s.o.Timeouts.Write
-		h.ServeHTTP(w, r)
-		problem.Drain(r)
-		if time.Since(start) > write/4 {
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(write)) // the connection may be gone
-		}
-	})
 }
 
 func (s *Server) server(h http.Handler) *http.Server {

@@ -99,10 +99,7 @@ type handler struct {
 	buffers  sync.Pool // *bytes.Buffer
 }
 
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.mux.ServeHTTP(w, r)
-	problem.Drain(r)
-}
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
 // receive reads a body of at most limit bytes and calls use with it; the bytes are valid until use returns. It answers
 // what it refuses.

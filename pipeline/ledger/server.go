@@ -12,6 +12,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/ron-accounting/ron-accounting/pipeline/problem"
 )
 
 // The server's timeouts.
@@ -54,7 +56,7 @@ func Listen(h http.Handler, o ServerOptions) (*Server, error) {
 	p.SetHTTP1(true)
 	p.SetHTTP2(true)
 	p.SetUnencryptedHTTP2(true)
-	s := &Server{o: o, srv: &http.Server{Handler: h, ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout,
+	s := &Server{o: o, srv: &http.Server{Handler: problem.Heard(h, writeTimeout), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10, Protocols: p, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn)}}
 	if o.Addr != "" {
 		ln, err := net.Listen("tcp", o.Addr)

@@ -8,7 +8,6 @@ package problem
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -185,18 +184,6 @@ func (p *Problem) retrySeconds() int64 {
 		return 0
 	}
 	return int64((p.RetryAfter + time.Second - 1) / time.Second)
-}
-
-// drainMost is how much of a body that nobody read is read before an answer: four times what a slice may have.
-const drainMost = 4 << 20
-
-// Drain reads what a handler has left of a request's body, so that the client hears why it was refused: over HTTP/1 most clients send all of a body before
-// they read, and where the connection ends before that they see it broken and no answer. Call it when the handler is done. It ends with the body, after
-// 4 MiB, or at the server's read timeout; who waits for 100 Continue is answered at once.
-func Drain(r *http.Request) {
-	if r.ProtoMajor == 1 && r.Body != nil && r.Body != http.NoBody && r.Header.Get("Expect") == "" {
-		_, _ = io.CopyN(io.Discard, r.Body, drainMost) // what fails here fails the answer too
-	}
 }
 
 // Write answers a request with the problem. Nothing must have been written to w before.
