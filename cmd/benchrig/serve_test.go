@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -26,6 +27,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/export"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/exporttest"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/httpledger"
+	"github.com/ron-accounting/ron-accounting/pipeline/lane"
 	"github.com/ron-accounting/ron-accounting/pipeline/ledger"
 )
 
@@ -367,5 +369,22 @@ func TestServeTimeouts(t *testing.T) {
 	cancel()
 	if code := <-done; code != 0 {
 		t.Errorf("exit %d\n%s", code, &logs)
+	}
+}
+
+// Only what a WAL keeps for the next start is an orderly end: not what is lost with the process, a halted lane, or anything else beside it.
+func TestKeptForNext(t *testing.T) {
+	kept, lost := &accounting.DrainError{Durable: true}, &accounting.DrainError{}
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false}, {kept, true}, {lost, false}, {errors.Join(errors.Join(kept), &lane.DrainError{}), true}, {errors.Join(kept, &lane.DrainError{Halted: 1}), false},
+		{errors.Join(kept, os.ErrClosed), false}, {os.ErrClosed, false},
+		{&accounting.DrainError{Durable: true, Unsealed: map[string]uint64{"bytes": 1}}, false}, {&accounting.DrainError{Durable: true, Unsealed: map[string]uint64{"bytes": 1}, Kept: true}, true},
+	} {
+		if got := keptForNext(c.err); got != c.want {
+			t.Errorf("%v: got %v, want %v", c.err, got, c.want)
+		}
 	}
 }

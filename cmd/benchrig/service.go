@@ -24,6 +24,7 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/export/jetstream"
 	"github.com/ron-accounting/ron-accounting/pipeline/export/memory"
 	"github.com/ron-accounting/ron-accounting/pipeline/ingress"
+	"github.com/ron-accounting/ron-accounting/pipeline/lane"
 	"github.com/ron-accounting/ron-accounting/pipeline/ledger"
 )
 
@@ -51,7 +52,9 @@ func (s *service) run(ctx context.Context, ready func(where string)) (err error)
 	closing := func(what string, f func(context.Context) error) {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.c.Options.DrainDeadline)
 		defer cancel()
-		if cerr := f(end); cerr != nil {
+		if cerr := f(end); keptForNext(cerr) {
+			s.log.Info("what is not acked yet stays in the WAL for the next start", "left", cerr)
+		} else if cerr != nil {
 			err = errors.Join(err, fmt.Errorf("closing %s: %w", what, cerr))
 		}
 	}
@@ -114,6 +117,24 @@ func (s *service) run(ctx context.Context, ready func(where string)) (err error)
 	stop()
 	<-reloads
 	return err
+}
+
+// keptForNext reports whether err says only that slices wait in the WAL for a sink that takes them again: an orderly end, too.
+func keptForNext(err error) bool {
+	switch e := err.(type) {
+	case *accounting.DrainError:
+		return e.Durable && (len(e.Unsealed) == 0 || e.Kept)
+	case *lane.DrainError:
+		return e.Halted == 0
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			if !keptForNext(one) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // dimensions are the names by number.
