@@ -15,22 +15,35 @@ func MakeRowKey(ns uint32, id ID) (k RowKey) {
 	return k
 }
 
+// keyForms says, by uintClass of a namespace, what stands before the id, without the namespace itself, and in the first byte how many bits that is.
+var keyForms = func() (t [33]uint64) {
+	for i := range t {
+		switch {
+		case i <= 5:
+			t[i] = 24<<56 | (majorArray|3)<<16
+		case i <= 8:
+			t[i] = 32<<56 | (majorArray|3)<<24 | 24<<16
+		case i <= 16:
+			t[i] = 40<<56 | (majorArray|3)<<32 | 25<<24
+		default:
+			t[i] = 56<<56 | (majorArray|3)<<48 | 26<<40
+		}
+		t[i] |= majorBytes | 16
+	}
+	return t
+}()
+
 // Set makes k the key of a row, whose id is given as a number in its high and its low word. Namespaces are as long as they like, row by row, so it has no
 // branches: what stands before the id is 3, 4, 5 or 7 bytes, and the id is shifted to follow it. It writes to k where it lies, as copying what was just
-// written in words waits for the stores: 23 ns then, 3 so.
+// written in words waits for the stores.
 func (k *RowKey) Set(ns uint32, hi, lo uint64) {
-	class := less(23, ns) + less(0xff, ns) + less(0xffff, ns)
-	size := 1 << class >> 1 * 8                      // bits of ns behind its first byte: 0, 8, 16, 32
-	info := uint64(class+23) & -uint64(less(23, ns)) // 24, 25, 26: ns follows
-	before, after := (size+24)&63, (40-size)&63
-	w := (majorArray|3)<<((size+16)&63) | (info<<(size&63)|uint64(ns))<<8 | majorBytes | 16
-	binary.BigEndian.PutUint64(k[:], w<<after|hi>>before)
+	form := keyForms[uintClass(uint64(ns))]
+	before := uint(form>>56) & 63
+	after := -before & 63 // at least 8, so that the form's first byte is shifted out
+	binary.BigEndian.PutUint64(k[:], (form|uint64(ns)<<8)<<after|hi>>before)
 	binary.BigEndian.PutUint64(k[8:], hi<<after|lo>>before)
 	binary.BigEndian.PutUint64(k[16:], lo<<after|uint64(before/8+16))
 }
-
-// less is 1 where a < b, else 0.
-func less(a, b uint32) uint { return uint((uint64(a) - uint64(b)) >> 63) }
 
 // Namespace returns the row's namespace.
 func (k *RowKey) Namespace() uint32 {
