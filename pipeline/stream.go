@@ -38,8 +38,12 @@ type stream struct {
 	late  []atomic.Bool // an optional sink that has missed a slice of this stream
 }
 
+// denseRows is how many old rows there are at most for each new one where all are looked at and moved one by one: a search and a move of many cost
+// as much as that.
+const denseRows = 6
+
 // merge takes new rows into the order, of which it holds none: place has their numbers in rows, ascending by key. It goes from the back, in place, and
-// moves what lies between two new rows at once.
+// moves what lies between two new rows at once where that is much.
 func (s *stream) merge(rows []newRow, place []uint32) {
 	i := len(s.keys) // rows of the old order not yet moved
 	s.keys = extend(s.keys, len(place))
@@ -53,12 +57,17 @@ func (s *stream) merge(rows []newRow, place []uint32) {
 		}
 		return
 	}
+	dense := i < denseRows*len(place)
 	var k canon.RowKey
 	for j := len(place) - 1; j >= 0; j-- {
 		r := &rows[place[j]]
 		if i > 0 {
 			r.put(&k)
-			if m := s.below(i, &k); m < i {
+			if dense {
+				for ; i > 0 && k.Compare(&s.keys[i-1]) < 0; i-- {
+					s.keys[i+j], s.rows[i+j] = s.keys[i-1], s.rows[i-1]
+				}
+			} else if m := s.below(i, &k); m < i {
 				copy(s.keys[m+j+1:], s.keys[m:i])
 				copy(s.rows[m+j+1:], s.rows[m:i])
 				i = m
