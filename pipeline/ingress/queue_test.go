@@ -24,27 +24,38 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // gate is a sink that can be shut.
 type gate struct {
 	*memory.Sink
-	mu   sync.Mutex
-	shut bool
+	mu      sync.Mutex
+	shut    bool
+	refused map[canon.ID]int // slices, by tenant
+}
+
+// refusals returns how many slices of a tenant the shut gate has refused.
+func (g *gate) refusals(tenant canon.ID) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refused[tenant]
 }
 
 func (g *gate) set(shut bool) { g.mu.Lock(); g.shut = shut; g.mu.Unlock() }
-func (g *gate) err() error {
+func (g *gate) err(slices ...canon.SealedSlice) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut {
+		for _, s := range slices {
+			g.refused[s.Head().Tenant]++
+		}
 		return &export.RemoteError{Op: "put", Status: 503, RetryAfter: 20 * time.Millisecond, Err: errors.New("shut")}
 	}
 	return nil
 }
 func (g *gate) Put(ctx context.Context, s canon.SealedSlice) (export.Ack, error) {
-	if err := g.err(); err != nil {
+	if err := g.err(s); err != nil {
 		return 0, err
 	}
 	return g.Sink.Put(ctx, s)
 }
 func (g *gate) PutBatch(ctx context.Context, b []canon.SealedSlice) []export.Result {
-	if err := g.err(); err != nil {
+	if err := g.err(b...); err != nil {
 		out := make([]export.Result, len(b))
 		for i := range out {
 			out[i].Err = err
@@ -60,7 +71,9 @@ func (g *gate) Tip(ctx context.Context, s export.Stream) (uint64, canon.Digest, 
 	return g.Sink.Tip(ctx, s)
 }
 
-func newGate() *gate { return &gate{Sink: memory.New(memory.Options{Keep: true, Verify: true})} }
+func newGate() *gate {
+	return &gate{Sink: memory.New(memory.Options{Keep: true, Verify: true}), refused: map[canon.ID]int{}}
+}
 
 func open(t *testing.T, g *gate, o Options) *Queue {
 	t.Helper()
