@@ -262,9 +262,9 @@ func TestUnreadableSliceIsSetAside(t *testing.T) {
 	}
 	rot(t, dir, all[1].Bytes())
 	// An attempt under way may have read the slice before: the gate opens to one that began after that.
-	before := g.refusals(c.Stream.Tenant)
+	before := g.refusals(c.Stream.Dimension)
 	waitUntil(t, func() bool {
-		return g.refusals(c.Stream.Tenant) >= before+2 || slices.Contains(q.Missing(), pipeline.WALOK)
+		return g.refusals(c.Stream.Dimension) >= before+2 || slices.Contains(q.Missing(), pipeline.WALOK)
 	})
 	g.set(false)
 	waitUntil(t, func() bool { return q.Stats().Slices == 0 && q.Stats().Halted == 0 })

@@ -26,14 +26,14 @@ type gate struct {
 	*memory.Sink
 	mu      sync.Mutex
 	shut    bool
-	refused map[canon.ID]int // slices, by tenant
+	refused map[string]int // slices, by dimension: of one chain where each has its own
 }
 
-// refusals returns how many slices of a tenant the shut gate has refused.
-func (g *gate) refusals(tenant canon.ID) int {
+// refusals returns how many slices of a dimension the shut gate has refused.
+func (g *gate) refusals(dimension string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.refused[tenant]
+	return g.refused[dimension]
 }
 
 func (g *gate) set(shut bool) { g.mu.Lock(); g.shut = shut; g.mu.Unlock() }
@@ -42,7 +42,7 @@ func (g *gate) err(slices ...canon.SealedSlice) error {
 	defer g.mu.Unlock()
 	if g.shut {
 		for _, s := range slices {
-			g.refused[s.Head().Tenant]++
+			g.refused[s.Head().Dimension]++
 		}
 		return &export.RemoteError{Op: "put", Status: 503, RetryAfter: 20 * time.Millisecond, Err: errors.New("shut")}
 	}
@@ -72,7 +72,7 @@ func (g *gate) Tip(ctx context.Context, s export.Stream) (uint64, canon.Digest, 
 }
 
 func newGate() *gate {
-	return &gate{Sink: memory.New(memory.Options{Keep: true, Verify: true}), refused: map[canon.ID]int{}}
+	return &gate{Sink: memory.New(memory.Options{Keep: true, Verify: true}), refused: map[string]int{}}
 }
 
 func open(t *testing.T, g *gate, o Options) *Queue {
