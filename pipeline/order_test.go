@@ -68,6 +68,9 @@ func checkSort(t *testing.T, o *orderer, rows []newRow, place []uint32) {
 	if !slices.Equal(place, want) {
 		t.Fatalf("%d rows: not sorted as by comparison", len(place))
 	}
+	if len(o.runs) > 0 {
+		t.Fatalf("%d rows: %d runs are kept", len(place), len(o.runs))
+	}
 }
 
 func someOf(n, of int, rng *rand.Rand) []uint32 {
