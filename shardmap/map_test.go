@@ -197,3 +197,39 @@ func TestOpenOutlivesTheMap(t *testing.T) {
 		}
 	}
 }
+
+// TestManyNewRows: of a map larger than the cache many new rows are told of in the order in which they lie in memory, each once, batch after batch.
+func TestManyNewRows(t *testing.T) {
+	m, err := NewWide(Config{Capacity: 100_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	for _, n := range []int{8000, 10, 8000, 5000, 1} {
+		first := made
+		for ; made < first+n; made++ {
+			k := key(made)
+			if s := m.Insert(&k, uint32(made), uint64(made)+1); s != OK {
+				t.Fatal(s)
+			}
+		}
+		m.Scan()
+		open, told := m.Open(), map[uint32]bool{}
+		last, ascending := -1, true
+		left := m.NewRows(m.Capacity(), func(row, stream uint32, k *WideKey) {
+			if i := int(stream); i < first || i >= made || *k != key(i) || open[row] != uint64(i)+1 || told[stream] {
+				t.Fatalf("row %d of keys from %d on is number %d, %v, with %d open", row, first, i, *k, open[row])
+			}
+			told[stream] = true
+			ascending = ascending && int(row) > last
+			last = int(row)
+		})
+		if left != 0 || len(told) != n {
+			t.Fatalf("told of %d new rows, %d left, want %d", len(told), left, n)
+		}
+		if n >= 5000 && !ascending {
+			t.Errorf("%d new rows are not in the order of memory", n)
+		}
+		m.Commit()
+	}
+}
