@@ -261,11 +261,15 @@ func (g *rig) check() error {
 	return errors.Join(append(errs, g.ref.sink.Check())...)
 }
 
+// drain waits for the queues and for the hooks: a Drain that fails returns before the worker has told of what ended it,
+// and what a hook wrote may be read without the lock only after a Wait.
 func drain(t testing.TB, r *lane.Router, d time.Duration) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	return r.Drain(ctx)
+	err := r.Drain(ctx)
+	synctest.Wait()
+	return err
 }
 
 func remote(status int, after time.Duration) error {

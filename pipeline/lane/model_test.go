@@ -259,7 +259,9 @@ func TestStress(t *testing.T) {
 	for n := range g.handed {
 		g.handed[n] = each
 	}
-	if err := drain(t, g.r, time.Minute); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := g.r.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.check(); err != nil {
