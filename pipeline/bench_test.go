@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zeebo/blake3"
+
 	"github.com/ron-accounting/ron-accounting/canon"
 	"github.com/ron-accounting/ron-accounting/internal/cpufeat"
 	"github.com/ron-accounting/ron-accounting/shardmap"
@@ -74,11 +76,13 @@ func (x *bench) count(tb testing.TB) {
 }
 
 // seal seals what was counted.
-func (x *bench) seal(tb testing.TB, rows int) {
+func (x *bench) seal(tb testing.TB, rows int) { x.sealTo(tb, rows, taken) }
+
+func (x *bench) sealTo(tb testing.TB, rows int, each func(*pending)) {
 	x.p.sealMu.Lock()
 	defer x.p.sealMu.Unlock()
 	start := time.Now()
-	done, err := x.p.seal(x.p.roll.cur, sealPart, taken)
+	done, err := x.p.seal(x.p.roll.cur, sealPart, each)
 	x.took = append(x.took, time.Since(start))
 	if err != nil || done.rows != rows {
 		tb.Fatalf("sealed %d rows of %d: %v", done.rows, rows, err)
@@ -147,6 +151,28 @@ func BenchmarkSeal(b *testing.B) {
 				x.report(b, rows)
 			})
 		}
+	}
+}
+
+// BenchmarkSealHash is what a hot seal is measured by: zeebo's hash alone over the bytes that BenchmarkSeal's hot state seals.
+func BenchmarkSealHash(b *testing.B) {
+	for _, rows := range []int{1024, 2048, 4096} {
+		b.Run(fmt.Sprintf("path=zeebo/rows=%d", rows), func(b *testing.B) {
+			x := newBench(b, 1, rows, rows*5/4)
+			x.seal(b, rows)
+			var set [benchSets][]byte
+			for i := range set {
+				x.count(b)
+				x.sealTo(b, rows, func(q *pending) { set[i] = append(set[i], q.slice.Bytes()...) })
+			}
+			for i := 0; b.Loop(); i++ {
+				start := time.Now()
+				_ = blake3.Sum256(set[i%benchSets])
+				x.took = append(x.took, time.Since(start))
+			}
+			x.took = x.took[1+benchSets:]
+			x.report(b, rows)
+		})
 	}
 }
 
