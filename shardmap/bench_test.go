@@ -158,3 +158,22 @@ func BenchmarkHandle(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkTotals passes over all counters, as the metrics do once a second.
+func BenchmarkTotals(b *testing.B) {
+	for _, n := range []int{4096, 1_000_000} {
+		b.Run(fmt.Sprintf("rows=%d", n), func(b *testing.B) {
+			w := newWideMap(b, n)
+			for _, k := range benchKeys(n) {
+				w.record(k, 3)
+			}
+			w.m.Scan()
+			w.m.Commit()
+			var recorded, open [4]U128
+			for b.Loop() {
+				w.m.Totals(recorded[:], open[:])
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/row")
+		})
+	}
+}

@@ -102,6 +102,14 @@ func (g *Gen) addWide(row uint32, v U128) {
 	g.addLarge(row, v.Lo)
 }
 
+// inUse returns how many columns must be read: the shared one is the last.
+func (g *Gen) inUse() int {
+	if g.usesShared.Load() != 0 || g.cols == 0 {
+		return g.cols + 1
+	}
+	return g.cols
+}
+
 // spilled returns the row's shared cell and spill word as one number, at one instant.
 func (g *Gen) spilled(row uint32) U128 {
 	for {
