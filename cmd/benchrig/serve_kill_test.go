@@ -17,7 +17,8 @@ import (
 	"github.com/ron-accounting/ron-accounting/pipeline/ledger"
 )
 
-// A batch of POST /record counts once, whole, though the adapter is killed with -9 again and again and each batch is sent until it is answered.
+// A batch of POST /record counts once, whole, though the adapter is killed with -9 again and again and each batch is sent until it is answered:
+// but for the one row at whose counting a kill came, which may be missing (docs/GUARANTEES.md); none counts twice.
 func TestKilledRecord(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("a counter file needs a tmpfs")
@@ -38,7 +39,7 @@ func TestKilledRecord(t *testing.T) {
 			"--set", "capacity_rows=2000", "--set", "window=1s", "--set", "allow_short_window=true")
 		return cmd, waitFor(t, out, onAddr)
 	}
-	const rows, tenant = 400, "00000000000000000000000000000007"
+	const rows, kills, tenant = 400, 6, "00000000000000000000000000000007"
 	var body strings.Builder
 	for i := range rows {
 		fmt.Fprintf(&body, `,{"tenant":"%s","dimension":"requests","subject":"%032x","inc":"%d"}`, tenant, i+1, i+1)
@@ -46,7 +47,7 @@ func TestKilledRecord(t *testing.T) {
 	batch := `{"rows":[` + body.String()[1:] + `]}`
 	sent, resent := 0, 0
 	unanswered := false
-	for round := range 6 {
+	for round := range kills {
 		cmd, base := serve()
 		client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{}}
 		ended := make(chan struct{})
@@ -93,24 +94,35 @@ func TestKilledRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	got := map[string]string{}
+	got := map[string]uint64{}
 	usage, err := l.Usage(t.Context(), ledger.Query{Group: ledger.BySubject})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range usage {
-		got[u.Subject.String()] = u.Units.String()
-	}
-	whole := fmt.Sprint(sent)
-	if unanswered && got[fmt.Sprintf("%032x", 1)] == fmt.Sprint(sent+1) {
-		whole = fmt.Sprint(sent + 1) // it was counted, all of it
-	}
-	n := 0
-	fmt.Sscan(whole, &n)
-	for i := range rows {
-		if k := fmt.Sprintf("%032x", i+1); got[k] != fmt.Sprint(n*(i+1)) {
-			t.Errorf("row %d: got %s units, want %d batches of %d", i, got[k], n, i+1)
+		var n uint64
+		if _, err := fmt.Sscan(u.Units.String(), &n); err != nil {
+			t.Fatal(err)
 		}
+		got[u.Subject.String()] = n
 	}
-	t.Logf("%d batches of %d rows, %d sent again after a kill", n, rows, resent)
+	n := uint64(0) // batches counted
+	for i := range uint64(rows) {
+		n = max(n, got[fmt.Sprintf("%032x", i+1)]/(i+1))
+	}
+	if n != uint64(sent) && !(unanswered && n == uint64(sent)+1) { // what the last kill left unanswered may be counted, or not
+		t.Errorf("got %d batches, want %d", n, sent)
+	}
+	missing := uint64(0)
+	for i := range uint64(rows) {
+		less := n*(i+1) - got[fmt.Sprintf("%032x", i+1)]
+		if less%(i+1) != 0 {
+			t.Errorf("row %d: got %d units less than %d batches of %d, want whole ones", i, less, n, i+1)
+		}
+		missing += less / (i + 1)
+	}
+	if missing > kills {
+		t.Errorf("%d rows of batches are missing, want one a kill at most", missing)
+	}
+	t.Logf("%d batches of %d rows, %d sent again after a kill, %d rows missing", n, rows, resent, missing)
 }
