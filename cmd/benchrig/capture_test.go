@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -13,10 +14,12 @@ import (
 // A capture leaves profiles that can be read, their graphs, and a description of both, below the directory asked for and nowhere else.
 func TestCapture(t *testing.T) {
 	t.Chdir(t.TempDir())
+	live := make([]byte, 64<<20) // so much is sampled for certain; what a run leaves behind may not be
 	code, _, stderr := exec(t, "capture", "cpu,heap,goroutine,trace", "--out", "caps", "--version", "v9", "--", "run", "w1", "--duration", "1s", "--sink", "memory", "--quiet")
 	if !passed(code) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
+	runtime.KeepAlive(live)
 	m, err := pprof.ReadManifest("caps/w1")
 	if err != nil || len(m.Files) != 4 || m.Labels["version"] != "v9" || m.Labels["workload"] != "w1" {
 		t.Errorf("%+v, %v", m, err)
@@ -40,11 +43,13 @@ func TestCapture(t *testing.T) {
 // Two captures are compared by kind; what can't be compared is said and is wrong usage.
 func TestCaptureDiff(t *testing.T) {
 	t.Chdir(t.TempDir())
+	live := make([]byte, 64<<20) // as in TestCapture
 	for _, c := range []struct{ dir, kinds string }{{"old", "heap,goroutine"}, {"new", "heap,mutex"}} {
 		if code, _, stderr := exec(t, "capture", c.kinds, "--out", c.dir, "--", "run", "w1", "--duration", "300ms", "--sink", "memory", "--quiet"); !passed(code) {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
 	}
+	runtime.KeepAlive(live)
 	code, stdout, stderr := exec(t, "capture", "diff", "old", "new", "--out", "changes")
 	if code != exitOK || !strings.Contains(stdout, "w1/heap (inuse_space):") || strings.Contains(stdout, "mutex") {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
